@@ -1,0 +1,84 @@
+# One command from a fresh checkout: `make test` or `make demo` builds its own environment in .venv.
+#
+#   make PYTHON=python3.12 test            another interpreter (3.11 or newer)
+#   make test PYTEST_FLAGS="-k simplex"    some of the tests
+#   make demo DEMO_FLAGS="--quick"         the demo at smoke size
+#   make bench BENCH_FLAGS="--quick"       the benchmarks at smoke size
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+PYTEST_FLAGS ?=
+TEST_WORKERS ?= 2
+DEMO_FLAGS ?=
+BENCH_FLAGS ?=
+
+# A file's tests share fixtures that take seconds to build, so a worker takes whole files.
+PYTEST = $(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-browser demo test test-slow test-all lint format bench clean
+
+help:  ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED)  ## Build .venv: the pinned dependencies and this checkout, editable
+
+demo: setup  ## Train on mazes with GRPO and VPO, search on top, write runs/demo/report.html
+	$(BIN)/vpo demo $(DEMO_FLAGS)
+
+test: setup  ## Run the tests that take seconds
+	$(PYTEST) -m "not slow and not vllm" $(PYTEST_FLAGS)
+
+test-slow: setup  ## Run the tests that `make test` leaves out
+	$(PYTEST) -m "slow or vllm" $(PYTEST_FLAGS)
+
+test-all: setup  ## Run every test; what cannot run here is skipped with its reason
+	$(PYTEST) $(PYTEST_FLAGS)
+
+lint: setup  ## Check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## Mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup  ## Run every benchmark: where the README's numbers come from
+	@for file in benchmarks/*.py; do \
+	    [ -e "$$file" ] || { echo "there is no benchmarks/*.py yet"; exit 1; }; \
+	    echo "== $$file $(BENCH_FLAGS)"; \
+	    $(BIN)/python "$$file" $(BENCH_FLAGS) || exit 1; \
+	done
+
+setup-browser:  ## Install Chromium for the browser tests (Debian and Ubuntu, as root)
+	@if command -v chromium >/dev/null; then \
+	    echo "chromium is there already"; \
+	elif ! command -v apt-get >/dev/null; then \
+	    echo "apt-get is not on this system: install Chromium its own way, so that the command 'chromium' works."; exit 1; \
+	elif [ "$$(id -u)" -ne 0 ]; then \
+	    echo "installing Chromium needs root: sudo apt-get install chromium"; exit 1; \
+	else \
+	    for try in 1 2 3; do apt-get update -qq && break; echo "apt-get update failed ($$try of 3)"; sleep 10; done; \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+	fi
+
+clean:  ## Remove caches and build leftovers; runs/ and .venv stay
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+# torch comes first and by its exact version, so that a build that is on this machine already (a CPU build, say) is taken
+# as it is; without one, pip takes the index's, which is the CUDA build. Rebuilt when a dependency or a pin changes.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "vpo needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)"; \
+	    echo "Name another one: make PYTHON=python3.12 $(or $(MAKECMDGOALS),setup)"; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || { \
+	    echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	@echo "== building $(VENV): a few minutes, once =="
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""What a run did: metrics, formats, drift and the collapse monitor, read from its rollout log."""

@@ -1,0 +1,105 @@
+"""Search procedures as pure ask/tell state machines: they see no file, no model and no clock.
+
+``ask`` only reads the state; ``tell`` alone changes it. So the state is a fold over what was told, a ledger replays it
+exactly, and every procedure runs on every sampler under the same budget. Left out so far: islands, epsilon-lexicase,
+inspirations in the prompt, tree search.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from search.records import Candidate, Proposal, Result, Vector
+from search.selection import lexicase
+
+Mutate = Callable[[Candidate, random.Random], str | None]
+"""Turns a parent into the prefix that the policy continues; None if the parent cannot be varied."""
+
+
+class Procedure(Protocol):
+    """Decides what is sampled next from what was found so far."""
+
+    def ask(self, num: int, rng: random.Random) -> list[Proposal]:
+        """Propose at most ``num`` requests; none at all ends the search. Must not change the state."""
+        ...
+
+    def tell(self, results: Sequence[Result]) -> None:
+        """Learn from results, which come in the order of their numbers."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Name and settings, JSON-able: part of the identity of a run."""
+        ...
+
+
+class BestOfN:
+    """Independent draws from the bare prompt: the floor that every other procedure has to beat."""
+
+    def ask(self, num: int, rng: random.Random) -> list[Proposal]:
+        """Propose ``num`` draws from the bare prompt."""
+        return [Proposal() for _ in range(num)]
+
+    def tell(self, results: Sequence[Result]) -> None:
+        """Nothing to learn: the draws are independent."""
+
+    def describe(self) -> dict[str, Any]:
+        """Name and settings."""
+        return {"name": "best_of_n"}
+
+
+class Evolution:
+    """A small evolutionary loop on reward vectors.
+
+    The population holds one candidate for each distinct reward vector seen so far; the shorter answer represents it,
+    the earlier one if they tie. A parent is picked by lexicase selection and varied by ``mutate``; a share of each
+    batch comes from the bare prompt, which guards against a collapsed population. The first batch is all i.i.d.
+
+    Args:
+        mutate: ``Problem.mutate``, or any function like it. Where it gives None, the proposal is an i.i.d. draw.
+        iid_share: Share of each batch drawn from the bare prompt, in [0, 1].
+
+    Attributes:
+        population: Reward vector -> its representative, in order of first appearance.
+
+    Raises:
+        ValueError: ``iid_share`` lies outside [0, 1].
+    """
+
+    def __init__(self, mutate: Mutate, *, iid_share: float = 0.25) -> None:
+        if not 0 <= iid_share <= 1:
+            raise ValueError(f"iid_share is {iid_share}, expected a share in [0, 1]: 0.25 is the default.")
+        self.iid_share = iid_share
+        self.population: dict[Vector, Candidate] = {}
+        self._mutate = mutate
+
+    def ask(self, num: int, rng: random.Random) -> list[Proposal]:
+        """Propose ``num`` requests: i.i.d. ones first, then varied parents."""
+        if not self.population:
+            return [Proposal() for _ in range(num)]
+        # Random rounding: the share is kept on average even if the budget leaves batches of one request
+        num_iid = min(num, int(self.iid_share * num + rng.random()))
+        members = list(self.population.values())
+        vectors = [member.vector for member in members]
+        proposals = [Proposal() for _ in range(num_iid)]
+        for _ in range(num - num_iid):
+            parent = members[lexicase(vectors, rng)]
+            prefix = self._mutate(parent, rng)
+            # An empty prefix forces nothing: such a draw is i.i.d. whatever its parent was
+            proposals.append(Proposal(parents=(parent.id,), prefix=prefix) if prefix else Proposal())
+        return proposals
+
+    def tell(self, results: Sequence[Result]) -> None:
+        """Admit every answer with a new reward vector, or a shorter answer for a known one."""
+        for result in results:
+            for candidate in result.candidates:
+                if candidate.status != "ok":
+                    continue
+                incumbent = self.population.get(candidate.vector)
+                if incumbent is None or len(candidate.answer) < len(incumbent.answer):
+                    self.population[candidate.vector] = candidate
+
+    def describe(self) -> dict[str, Any]:
+        """Name and settings."""
+        return {"name": "evolution", "selection": "lexicase", "iid_share": self.iid_share}

@@ -1,0 +1,60 @@
+"""The sampler protocol, and a scripted sampler for tests and dry runs.
+
+A sampler turns requests into completions and knows nothing else: not the problem, not the budget. The completion must
+be a function of (prompt, prefix, seed, sampling settings) and never of the other requests in the call; resume and
+equal-budget comparison both rest on that. The sampler for Hugging Face models is in ``search.model_sampler``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from search.records import Generation, Prompt, Request
+
+
+class Sampler(Protocol):
+    """Draws one completion for each request.
+
+    A sampler may also have ``describe() -> dict``, which enters the identity of a run: a ledger is then not resumed
+    with another model.
+    """
+
+    def sample(self, requests: Sequence[Request]) -> list[Generation]:
+        """Answer the requests, in order."""
+        ...
+
+
+class ScriptedSampler:
+    """A sampler whose completions are computed by a function: deterministic, instant, no model.
+
+    Tokens are words. Output beyond ``max_new_tokens`` words is cut off, as a model's would be.
+
+    Args:
+        script: (prompt, prefix, seed) -> the text that follows the prefix. Must be a pure function.
+    """
+
+    def __init__(self, script: Callable[[Prompt, str, int], str]) -> None:
+        self._script = script
+
+    def sample(self, requests: Sequence[Request]) -> list[Generation]:
+        """Run the script on each request."""
+        return [self._complete(request) for request in requests]
+
+    def _complete(self, request: Request) -> Generation:
+        words = list(re.finditer(r"\S+", self._script(request.prompt, request.prefix, request.seed)))
+        kept = words[: request.max_new_tokens]
+        text = kept[0].string[: kept[-1].end()] if kept else ""
+        # An end-of-sequence token needs room of its own: a script of exactly max_new_tokens words is cut, too
+        stopped = len(words) < request.max_new_tokens
+        prompt = (
+            request.prompt if isinstance(request.prompt, str) else " ".join(str(m["content"]) for m in request.prompt)
+        )
+        return Generation(
+            request_id=request.id,
+            text=request.prefix + text,
+            prompt_tokens=len(prompt.split()) + len(request.prefix.split()),
+            completion_tokens=len(kept) + stopped,
+            finish_reason="stop" if stopped else "length",
+        )

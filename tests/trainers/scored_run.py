@@ -1,0 +1,106 @@
+"""Started by torchrun in test_processes.py: a few steps on scripted completions, and what every process computed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from transformers import LlamaConfig
+
+from trainers import VPOConfig, VPOTrainer
+from vpo.looped import LoopedConfig, LoopedForCausalLM
+from vpo.tasks.word_tokenizer import word_tokenizer
+
+WORDS = ["go", "red", "blue", "green", *"abcdefgh", *[f"<{s}answer_{i}>" for i in (1, 2) for s in ("", "/")]]
+GLOBAL_BATCH, GROUP = 12, 6
+
+
+def length_and_blue(completions, **kwargs):
+    return [(len(c.split()) / 5, float("blue" in c)) for c in completions]
+
+
+def main(out: Path) -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    tokenizer = word_tokenizer(WORDS)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
+    layers = LlamaConfig(vocab_size=len(tokenizer), num_key_value_heads=2, pad_token_id=0, eos_token_id=2, **sizes)
+    model = LoopedForCausalLM(LoopedConfig(layer_config=layers, core_layers=1))
+
+    def scripted(prompts, trainer):
+        """Completions that depend on the prompt and on the place in the *global* batch, not on the process."""
+        first = trainer.accelerator.process_index * len(prompts)
+        rows = []
+        for i, prompt in enumerate(prompts):
+            draw = torch.Generator().manual_seed(1000 * trainer.state.global_step + first + i)
+            colours = [("red", "blue", "green")[int(torch.randint(3, (1,), generator=draw))] for _ in range(6)]
+            if (first + i) % 5 == 4:
+                text = " ".join(colours)  # no tags: a parse failure
+            else:
+                text = f"<answer_1> {' '.join(colours[: 1 + (first + i) % 3])} </answer_1> <answer_2> {colours[4]} </answer_2>"
+            rows.append([*tokenizer(text)["input_ids"], 2])
+        return {
+            "prompt_ids": [tokenizer(p)["input_ids"] for p in prompts],
+            "completion_ids": rows,
+            "logprobs": [[0.0] * len(row) for row in rows],
+        }
+
+    args = VPOConfig(
+        output_dir=str(out / "run"),
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to="none",
+        disable_tqdm=True,
+        save_strategy="no",
+        logging_steps=1,
+        learning_rate=1e-2,
+        per_device_train_batch_size=GLOBAL_BATCH // world,
+        num_generations=GROUP,  # with 2 processes a group fits one, with 3 it lies across two
+        max_completion_length=16,
+        max_steps=4,
+        num_answers=2,
+        ask_for_answers=False,
+        seed=7,
+        expected_processes=world,
+    )
+    trainer = VPOTrainer(
+        model=model,
+        reward_funcs=[length_and_blue],
+        args=args,
+        train_dataset=Dataset.from_dict({"prompt": [f"go {c}" for c in "abcdefgh"]}),
+        processing_class=tokenizer,
+        rollout_func=scripted,
+    )
+    seen = []
+    inner = trainer.score
+
+    def spy(rewards, mask, keys, group_size, index=0):
+        scores = inner(rewards, mask, keys, group_size, index)
+        seen.append(
+            {"keys": keys.tolist(), "rewards": rewards.tolist(), "mask": mask.tolist(), "scores": scores.tolist()}
+        )
+        return scores
+
+    trainer.score = spy
+    generate = trainer._generate_and_score_completions
+
+    def record(inputs):
+        output = generate(inputs)
+        seen[-1]["advantages"] = trainer.accelerator.gather(output["advantages"]).tolist()
+        return output
+
+    trainer._generate_and_score_completions = record
+    trainer.train()
+    weights = torch.cat([p.detach().flatten() for p in trainer.accelerator.unwrap_model(trainer.model).parameters()])
+    facts = {"steps": seen, "weights": weights.tolist(), "generated": trainer.token_budget.generated}
+    (out / f"rank{trainer.accelerator.process_index}.json").write_text(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

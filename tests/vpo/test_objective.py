@@ -1,0 +1,294 @@
+"""Set reward and objectives: laws, slow oracles, published values and refusals."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from vpo.objective import GRPO, OBJECTIVES, VPO, MultiRLVR, group_advantages, make_objective, set_reward
+from vpo.weightings import Dirichlet
+
+TOLERANCE = {"atol": 1e-12, "rtol": 1e-12}
+
+
+@st.composite
+def sets(draw, min_answers: int = 0, low: float = -1.0):
+    """float64 rewards (N, M, D), mask (N, M) with at least ``min_answers`` True, weights (K, D) on the simplex."""
+    n, m, d, k = (draw(st.integers(1, top)) for top in (4, 4, 4, 5))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    rewards = low + (1 - low) * torch.rand(n, m, d, generator=generator, dtype=torch.float64)
+    if draw(st.booleans()):
+        rewards = (2 * rewards).round() / 2  # ties
+    mask = torch.rand(n, m, generator=generator) < 0.7
+    mask[:, :min_answers] = True
+    return rewards, mask, Dirichlet(draw(st.sampled_from([0.3, 1.0]))).draw(k, d, draw(st.integers(0, 99))).double()
+
+
+def set_reward_in_loops(rewards: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    scores = []
+    for answers, exists in zip(rewards.tolist(), mask.tolist(), strict=True):
+        total = 0.0
+        for weighting in weights.tolist():
+            utilities = [
+                sum(w * r for w, r in zip(weighting, answer, strict=True))
+                for answer, here in zip(answers, exists, strict=True)
+                if here
+            ]
+            total += max(utilities) if utilities else 0.0
+        scores.append(total / len(weights))
+    return torch.tensor(scores, dtype=torch.float64)
+
+
+@settings(deadline=None)
+@given(sets())
+def test_set_reward_equals_plain_loops(case):
+    rewards, mask, weights = case
+    torch.testing.assert_close(
+        set_reward(rewards, weights, mask), set_reward_in_loops(rewards, mask, weights), **TOLERANCE
+    )
+
+
+@settings(deadline=None)
+@given(sets(min_answers=1))
+def test_what_stands_in_the_place_of_a_missing_answer_is_not_read(case):
+    rewards, mask, weights = case
+    junk = torch.where(mask.unsqueeze(-1), rewards, math.nan)
+    assert torch.equal(set_reward(junk, weights, mask), set_reward(rewards, weights, mask))
+
+
+@settings(deadline=None)
+@given(sets(), st.randoms())
+def test_the_order_of_answers_does_not_matter(case, rng):
+    rewards, mask, weights = case
+    order = list(range(rewards.shape[1]))
+    rng.shuffle(order)
+    torch.testing.assert_close(
+        set_reward(rewards[:, order], weights, mask[:, order]), set_reward(rewards, weights, mask), **TOLERANCE
+    )
+
+
+@settings(deadline=None)
+@given(sets(min_answers=1))
+def test_adding_an_answer_never_lowers_the_set_reward(case):
+    rewards, mask, weights = case
+    fewer = mask.clone()
+    fewer[:, 1:] = False
+    gain = set_reward(rewards, weights, mask) - set_reward(rewards, weights, fewer)
+    assert (gain >= -1e-12).all()
+
+
+@settings(deadline=None)
+@given(sets(min_answers=1))
+def test_set_reward_lies_between_each_answer_and_the_best_component(case):
+    rewards, mask, weights = case
+    score = set_reward(rewards, weights, mask)
+    mean_utility = (rewards @ weights.T).mean(-1)  # (N, M)
+    assert (mean_utility.masked_fill(~mask, -math.inf) <= score.unsqueeze(-1) + 1e-12).all()
+    assert (score <= rewards.masked_fill(~mask.unsqueeze(-1), -math.inf).amax((1, 2)) + 1e-6).all()  # float32 weights
+
+
+@settings(deadline=None)
+@given(sets(), st.floats(0, 100))
+def test_set_reward_scales_with_the_rewards(case, factor):
+    rewards, mask, weights = case
+    torch.testing.assert_close(
+        set_reward(factor * rewards, weights, mask), factor * set_reward(rewards, weights, mask), atol=1e-10, rtol=1e-10
+    )
+
+
+@settings(deadline=None)
+@given(sets(), st.randoms())
+def test_the_order_of_components_does_not_matter(case, rng):
+    rewards, mask, weights = case
+    order = list(range(rewards.shape[-1]))
+    rng.shuffle(order)
+    torch.testing.assert_close(
+        set_reward(rewards[..., order], weights[:, order], mask), set_reward(rewards, weights, mask), **TOLERANCE
+    )
+
+
+def test_max_is_inside_and_mean_outside():
+    # Two specialists, tastes (1, 0) and (0, 1): each taste finds its own answer, so 1; best of the means would be 0.5.
+    assert set_reward(torch.eye(2), torch.eye(2)).item() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("dim", "published"), [(3, 0.611), (6, 0.536), (9, 0.499), (15, 0.463)]
+)  # Monte Carlo figures of three specialists, each solving a disjoint third of the components
+def test_pay_for_three_specialists_shrinks_with_the_number_of_components(dim, published):
+    specialists = torch.zeros(3, dim)
+    for index in range(3):
+        specialists[index, index * dim // 3 : (index + 1) * dim // 3] = 1.0
+    score = set_reward(specialists, Dirichlet(1.0, "sobol").draw(4096, dim, seed=0))
+    assert score.item() == pytest.approx(published, abs=0.004)
+
+
+def test_a_point_below_the_convex_hull_earns_nothing():
+    corners = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    with_compromise = torch.cat([corners, torch.tensor([[0.45, 0.45]])])
+    weights = Dirichlet().draw(100, 2, seed=0)
+    assert torch.equal(set_reward(with_compromise, weights), set_reward(corners, weights))
+
+
+def test_weightings_per_group_equal_one_call_per_group():
+    generator = torch.Generator().manual_seed(0)
+    rewards = torch.rand(3, 4, 2, 5, generator=generator, dtype=torch.float64)  # P, G, M, D
+    mask = torch.rand(3, 4, 2, generator=generator) < 0.6
+    weights = torch.stack([Dirichlet().draw(7, 5, seed) for seed in range(3)]).double()  # P, K, D
+    expected = torch.stack([set_reward(rewards[p], weights[p], mask[p]) for p in range(3)])
+    torch.testing.assert_close(set_reward(rewards, weights.unsqueeze(1), mask), expected, **TOLERANCE)
+    flat = set_reward(rewards.view(12, 2, 5), weights.repeat_interleave(4, dim=0), mask.view(12, 2))
+    torch.testing.assert_close(flat.view(3, 4), expected, **TOLERANCE)
+
+
+def test_a_set_without_an_answer_scores_zero_even_among_negative_rewards():
+    rewards = torch.tensor([[[-1.0], [-2.0]], [[-3.0], [math.nan]]])
+    mask = torch.tensor([[True, True], [False, False]])
+    assert set_reward(rewards, torch.ones(4, 1), mask).tolist() == [-1.0, 0.0]
+    assert set_reward(torch.zeros(3, 0, 2), torch.ones(1, 2)).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_equal_answer_sets_score_equal_to_the_last_bit_wherever_they_stand_in_the_batch():
+    # Otherwise rounding, divided by a standard deviation near 0, would become an advantage.
+    for size, dim in [(8, 3), (63, 4), (63, 5), (200, 16)]:
+        one = torch.rand(3, dim, generator=torch.Generator().manual_seed(dim))
+        orders = torch.stack([one[torch.arange(3).roll(shift)] for shift in range(3)])
+        weights = Dirichlet().draw(100, dim, seed=0)
+        for drawn in (weights, weights.expand(size, -1, -1)):
+            scores = set_reward(orders.repeat(size, 1, 1)[:size], drawn)
+            assert scores.unique().numel() == 1
+            assert group_advantages(scores, size).count_nonzero() == 0
+
+
+@pytest.mark.parametrize(
+    ("rewards", "weights", "mask", "message"),
+    [
+        ((2, 3, 4), (5, 3), None, r"\(2, 3, 4\) and weights \(5, 3\) do not fit"),
+        ((4,), (5, 4), None, "do not fit"),
+        ((2, 3, 4), (4,), None, "do not fit"),
+        ((2, 3, 4), (0, 4), None, "K and D at least 1"),
+        ((2, 3, 0), (5, 0), None, "K and D at least 1"),
+        ((2, 3, 4), (3, 5, 4), None, "do not broadcast over rewards"),
+        ((1, 3, 4), (2, 5, 4), None, "do not broadcast over rewards"),
+        ((2, 3, 4), (5, 4), (2, 4), r"mask is \(2, 4\)"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(rewards, weights, mask, message):
+    mask = None if mask is None else torch.ones(mask, dtype=torch.bool)
+    with pytest.raises(ValueError, match=message):
+        set_reward(torch.zeros(rewards), torch.ones(weights), mask)
+
+
+def test_a_mask_of_numbers_is_refused():
+    with pytest.raises(ValueError, match=r"expected \(2, 3\) of torch\.bool"):
+        set_reward(torch.zeros(2, 3, 1), torch.ones(1, 1), torch.ones(2, 3))
+
+
+# --- objectives ---
+
+
+@settings(deadline=None)
+@given(sets())
+def test_vpo_is_the_set_reward(case):
+    rewards, mask, weights = case
+    w_star = torch.ones(rewards.shape[-1], dtype=torch.float64)
+    assert torch.equal(VPO().scores(rewards, mask, weights, w_star), set_reward(rewards, weights, mask))
+
+
+def objective_in_loops(name: str, rewards: Tensor, mask: Tensor, w_star: Tensor, distinct: bool = True) -> list[float]:
+    scores = []
+    for answers, exists in zip(rewards.tolist(), mask.tolist(), strict=True):
+        found = [tuple(answer) for answer, here in zip(answers, exists, strict=True) if here]
+        utilities = [sum(w * r for w, r in zip(w_star.tolist(), answer, strict=True)) for answer in found]
+        if not found:
+            scores.append(0.0)
+        elif name == "grpo":
+            scores.append(utilities[0])
+        elif name == "max":
+            scores.append(max(utilities))
+        elif name == "any":
+            scores.append(float(any(all(r == 1 for r in answer) for answer in found)))
+        else:
+            scores.append(sum(dict(zip(found, utilities, strict=True)).values()) if distinct else sum(utilities))
+    return scores
+
+
+@settings(deadline=None, max_examples=150)
+@given(sets(low=0.0), st.sampled_from(["grpo", "max", "any", "sum", "plain sum"]))
+def test_objectives_equal_plain_loops(case, name):
+    rewards, mask, _ = case
+    w_star = torch.rand(rewards.shape[-1], dtype=torch.float64) + 0.1
+    if name == "grpo":
+        objective = GRPO()
+    else:
+        objective = MultiRLVR("sum", distinct=False) if name == "plain sum" else MultiRLVR(name)
+    expected = objective_in_loops(name, rewards, mask, w_star, distinct=name != "plain sum")
+    got = objective.scores(rewards, mask, None, w_star)
+    torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.float64), **TOLERANCE)
+
+
+def test_sum_counts_equal_reward_vectors_once():
+    rewards = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    w_star = torch.tensor([0.5, 0.5])
+    assert MultiRLVR().scores(rewards, mask, None, w_star).item() == 1.0
+    assert MultiRLVR(distinct=False).scores(rewards, mask, None, w_star).item() == 1.5
+
+
+def test_a_missing_answer_does_not_hide_a_later_one_with_the_same_vector():
+    rewards, mask = torch.ones(1, 2, 1), torch.tensor([[False, True]])
+    assert MultiRLVR().scores(rewards, mask, None, torch.ones(1)).item() == 1.0
+
+
+def test_any_forgives_rounding_and_nothing_more():
+    w_star = torch.tensor([1 / 7, 1 / 7, 1 / 7, 1 / 7, 3 / 7])
+    rewards = torch.ones(3, 1, 5)
+    rewards[1] = 1 - 2**-24  # the float32 before 1, as a score such as 3 * 0.1 / 0.3 may give
+    rewards[2, 0, 0] = 0.999
+    mask = torch.ones(3, 1, dtype=torch.bool)
+    assert MultiRLVR("any").scores(rewards, mask, None, w_star).tolist() == [1.0, 1.0, 0.0]
+
+
+def test_any_gives_zero_to_a_completion_without_an_answer_under_zero_weights():
+    assert MultiRLVR("any").scores(torch.zeros(1, 1, 1), torch.zeros(1, 1, dtype=torch.bool), None, torch.zeros(1)) == 0
+
+
+def test_grpo_ignores_all_answers_but_the_first_that_exists():
+    rewards = torch.tensor([[[9.0], [1.0], [5.0]], [[2.0], [7.0], [7.0]], [[3.0], [3.0], [3.0]]])
+    mask = torch.tensor([[False, True, True], [True, True, True], [False, False, False]])
+    assert GRPO().scores(rewards, mask, None, torch.tensor([2.0])).tolist() == [2.0, 4.0, 0.0]
+
+
+def test_objectives_are_found_by_name_and_say_whether_they_need_weightings():
+    assert {name: make_objective(name).uses_drawn_weightings for name in OBJECTIVES} == {
+        "vpo": True,
+        "grpo": False,
+        "multi_rlvr": False,
+    }
+    assert all(make_objective(name).name == name for name in OBJECTIVES)
+    assert make_objective("multi_rlvr", aggregation="max", distinct=False) == MultiRLVR("max", distinct=False)
+
+
+def test_unknown_objectives_and_options_are_refused():
+    with pytest.raises(ValueError, match="objective is 'ppo': expected one of grpo, multi_rlvr, vpo"):
+        make_objective("ppo")
+    with pytest.raises(TypeError, match=r"objective 'vpo' does not take the options \['alpha'\]"):
+        make_objective("vpo", alpha=1.0)
+    with pytest.raises(ValueError, match="aggregation is 'median': expected 'sum', 'max' or 'any'"):
+        make_objective("multi_rlvr", aggregation="median")
+
+
+def test_vpo_without_weightings_is_refused():
+    with pytest.raises(ValueError, match="'vpo' got no weightings"):
+        VPO().scores(torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool), None, torch.ones(1))
+
+
+@pytest.mark.parametrize("objective", [GRPO(), MultiRLVR(), MultiRLVR("max")])
+def test_deployment_weights_must_match_the_components(objective):
+    with pytest.raises(ValueError, match="do not fit"):
+        objective.scores(torch.zeros(1, 1, 2), torch.ones(1, 1, dtype=torch.bool), None, torch.ones(1))

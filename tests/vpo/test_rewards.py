@@ -1,0 +1,309 @@
+"""Vector rewards: ordinary TRL reward functions on answers, what TRL sees of them, and every refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+import math
+import pickle
+
+import pytest
+import torch
+
+from vpo.answers import AnswerFormat
+from vpo.rewards import AnswerReward, RewardError, VectorReward
+
+THREE = AnswerFormat(3)
+ONE = AnswerFormat(1)
+COMPLETIONS = [THREE.render(["aa", "b"]), "no tags at all", THREE.render(["ccc"], "thinking")]
+PROMPTS = ["p0", "p1", "p2"]
+
+
+def length(completions, **kwargs):
+    """A reward function as TRL's documentation has it."""
+    return [float(len(completion)) for completion in completions]
+
+
+def vectors(completions, **kwargs):
+    return [[len(completion), completion.count("c")] for completion in completions]
+
+
+def matches(completions, truth, **kwargs):
+    return [1.0 if completion == target else 0.0 for completion, target in zip(completions, truth, strict=True)]
+
+
+async def async_length(completions, **kwargs):
+    await asyncio.sleep(0)
+    return length(completions)
+
+
+class AsyncLength:
+    async def __call__(self, completions, **kwargs):
+        return length(completions)
+
+
+def returning(values, name="func"):
+    def func(completions, **kwargs):
+        return values
+
+    func.__name__ = name
+    return func
+
+
+def call(func, completions=COMPLETIONS, answer_format=THREE, **kwargs):
+    reward = AnswerReward(func, answer_format)
+    reward(prompts=PROMPTS[: len(completions)], completions=completions, **kwargs)
+    return reward
+
+
+# --- what the function is given and what comes of it ---
+
+
+def test_a_function_of_trl_scores_each_answer_and_trl_gets_the_mean():
+    reward = AnswerReward(length, THREE)
+    assert reward(prompts=PROMPTS, completions=COMPLETIONS, completion_ids=[[1], [2], [3]]) == [1.5, 0.0, 3.0]
+    assert reward.last.values == [[[2.0], [1.0]], [], [[3.0]]]
+    assert reward.last.components == reward.components == ("length",)
+    assert [found.answers for found in reward.last.answer_sets] == [("aa", "b"), (), ("ccc",)]
+
+
+def test_trl_gets_the_sum_of_the_components():
+    assert AnswerReward(returning([[1, 2], [3, 4], [5, 6]]), THREE)(PROMPTS, COMPLETIONS) == [5.0, 0.0, 11.0]
+
+
+def test_prompts_columns_and_token_ids_are_repeated_for_each_answer():
+    given_ = {}
+
+    def spy(**kwargs):
+        given_.update(kwargs)
+        return [0.0] * len(kwargs["completions"])
+
+    state, log_metric = object(), print
+    call(
+        spy,
+        completion_ids=[[1], [2], [3]],
+        truth=["x", "y", "z"],
+        options=[[1, 2, 3], [4], []],
+        environments=["e0", "e1", "e2"],
+        trainer_state=state,
+        log_metric=log_metric,
+        constant=[1, 2],
+    )
+    assert given_ == {
+        "prompts": ["p0", "p0", "p2"],
+        "completions": ["aa", "b", "ccc"],
+        "completion_ids": [[1], [1], [3]],
+        "truth": ["x", "x", "z"],
+        "options": [[1, 2, 3], [1, 2, 3], []],
+        "environments": ["e0", "e0", "e2"],
+        "trainer_state": state,
+        "log_metric": log_metric,
+        "constant": [1, 2],
+    }
+
+
+def test_columns_reach_the_answers_of_their_own_row():
+    assert call(matches, truth=["b", "b", "ccc"]).last.values == [[[0.0], [1.0]], [], [[1.0]]]
+
+
+def test_chat_completions_become_one_assistant_message_per_answer():
+    seen = []
+
+    def spy(prompts, completions, **kwargs):
+        seen.extend(completions)
+        return [len(completion[0]["content"]) for completion in completions]
+
+    chat = [
+        [{"role": "assistant", "content": COMPLETIONS[0]}],
+        [{"role": "assistant", "content": None}],
+        [
+            {"role": "assistant", "content": THREE.render(["not", "these"])},
+            {"role": "tool", "content": "4"},
+            {"role": "assistant", "content": [{"type": "text", "text": COMPLETIONS[2]}, {"type": "image"}]},
+        ],
+    ]
+    before = copy.deepcopy(chat)
+    assert call(spy, chat).last.values == [[[2.0], [1.0]], [], [[3.0]]]
+    assert seen == [[{"role": "assistant", "content": text}] for text in ("aa", "b", "ccc")]
+    assert chat == before
+
+
+def test_one_answer_per_completion_changes_nothing_for_the_function():
+    given_ = {}
+
+    def spy(**kwargs):
+        given_.update(kwargs)
+        return [0.25, 0.5, -1]
+
+    chat = [
+        [{"role": "assistant", "content": "", "tool_calls": []}, {"role": "tool", "content": "4"}],
+        [{"role": "assistant", "content": " <answer_1>x</answer_1> "}],
+        [],
+    ]
+    log_extra = print
+    reward = AnswerReward(spy, ONE)
+    assert reward(prompts=PROMPTS, completions=chat, truth=["x"] * 3, log_extra=log_extra) == [0.25, 0.5, -1.0]
+    assert given_ == {"prompts": PROMPTS, "completions": chat, "truth": ["x"] * 3, "log_extra": log_extra}
+    assert given_["completions"] is chat
+
+
+def test_the_function_is_called_once_a_batch():
+    calls = []
+
+    def spy(completions, **kwargs):
+        calls.append(len(completions))
+        return length(completions)
+
+    call(spy)
+    assert calls == [3]
+
+
+def test_without_any_answer_the_function_is_not_called():
+    def never(**kwargs):
+        raise AssertionError
+
+    reward = AnswerReward(never, THREE)
+    assert reward(PROMPTS, ["", "x", "<answer_1>cut"]) == [0.0, 0.0, 0.0]
+    assert reward.last.values == [[], [], []]
+    assert reward.last.components is None
+
+
+def test_components_stay_known_through_a_batch_without_answers():
+    reward = call(returning([[1, 2], [1, 2], [1, 2]]))
+    reward(PROMPTS, ["", "", ""])
+    assert reward.last.components == ("func[0]", "func[1]")
+
+
+def test_values_logged_per_answer_become_one_cell_per_completion():
+    table = {}
+
+    def logs(completions, log_extra, **kwargs):
+        log_extra("text", list(completions))
+        return length(completions)
+
+    call(logs, log_extra=lambda column, values: table.setdefault(column, []).extend(values))
+    assert table == {"text": [["aa", "b"], [], ["ccc"]]}
+
+
+def test_logging_another_number_of_values_is_refused():
+    def logs(log_extra, **kwargs):
+        log_extra("text", ["x"])
+
+    with pytest.raises(RewardError, match=r"log_extra\('text'\) got 1 values: expected 3, one an answer"):
+        call(logs, log_extra=print)
+
+
+def test_a_vector_function_names_its_components():
+    reward = call(vectors)
+    assert reward.components == ("vectors[0]", "vectors[1]")
+    assert reward.last.values == [[[2.0, 0.0], [1.0, 0.0]], [], [[3.0, 3.0]]]
+
+
+def test_a_function_may_declare_its_components():
+    func = returning([[1, 2]] * 3)
+    func.components = ("gold", "lava")
+    reward = AnswerReward(functools.partial(func), THREE)
+    assert reward.components == ("gold", "lava")  # known before the first batch
+    reward(PROMPTS, COMPLETIONS)
+    assert reward.last.components == ("gold", "lava")
+
+
+# --- how TRL sees the adapter ---
+
+
+@pytest.mark.parametrize(
+    ("func", "name", "is_async"),
+    [
+        (length, "length", False),
+        (functools.partial(length, scale=2), "length", False),
+        (async_length, "async_length", True),
+        (functools.partial(async_length), "async_length", True),
+        (AsyncLength(), "AsyncLength", True),
+    ],
+)
+def test_trl_takes_the_adapter_for_the_kind_of_function_that_it_wraps(func, name, is_async):
+    from trl.trainer.utils import get_callable_name, is_async_callable
+
+    reward = AnswerReward(func, THREE)
+    assert isinstance(reward, AnswerReward)
+    assert get_callable_name(reward) == name
+    assert is_async_callable(reward) is is_async_callable(func) is is_async
+
+
+@pytest.mark.parametrize("func", [async_length, AsyncLength()])
+def test_async_functions_are_awaited_side_by_side(func):
+    async def both():
+        rewards = [AnswerReward(func, THREE), AnswerReward(async_length, ONE)]
+        return await asyncio.gather(*(reward(prompts=PROMPTS, completions=COMPLETIONS) for reward in rewards))
+
+    assert asyncio.run(both()) == [[1.5, 0.0, 3.0], [float(len(text)) for text in COMPLETIONS]]
+
+
+def test_async_failures_and_empty_batches_are_handled_as_in_the_sync_case():
+    async def fails(**kwargs):
+        raise KeyError("truth")
+
+    reward = AnswerReward(fails, THREE)
+    assert asyncio.run(reward(PROMPTS, ["", "", ""])) == [0.0, 0.0, 0.0]
+    with pytest.raises(RewardError, match="'fails' raised KeyError on 3 answers: 'truth'"):
+        asyncio.run(reward(PROMPTS, COMPLETIONS))
+
+
+def test_a_name_of_ones_own():
+    reward = AnswerReward(length, THREE, name="size")
+    reward(PROMPTS, COMPLETIONS)
+    assert reward.__name__ == "size" and reward.components == ("size",)
+
+
+@pytest.mark.parametrize("func", [length, async_length])
+def test_adapters_are_copied_and_pickled(func):
+    reward = AnswerReward(func, THREE)
+    for other in (copy.deepcopy(reward), pickle.loads(pickle.dumps(reward))):
+        assert type(other) is type(reward) and other.func is func
+
+
+# --- refusals ---
+
+
+def test_what_is_no_reward_is_refused_with_the_place_of_the_answer():
+    message = "'func' returned None for answer 1 of completion 2 of the batch: expected a finite number"
+    with pytest.raises(RewardError, match=message):
+        call(returning([0.0, 1.0, None]))
+
+
+def test_another_number_of_components_in_a_later_batch_is_refused():
+    outputs = iter([[[1, 2]] * 3, [[1, 2, 3]] * 3])
+    reward = AnswerReward(lambda **_: next(outputs), THREE, name="f")
+    reward(PROMPTS, COMPLETIONS)
+    with pytest.raises(RewardError, match=r"expected the components f\[0\], f\[1\]\. Return the same components"):
+        reward(PROMPTS, COMPLETIONS)
+
+
+def test_an_exception_inside_the_function_is_chained():
+    with pytest.raises(RewardError, match=r"'matches' raised TypeError on 3 answers: .*'truth'") as caught:
+        call(matches)
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_a_failed_call_leaves_no_batch_behind():
+    reward = AnswerReward(returning([math.nan] * 3), THREE)
+    with pytest.raises(RewardError):
+        reward(PROMPTS, COMPLETIONS)
+    assert reward.last is None
+
+
+@pytest.mark.parametrize(
+    ("func", "message"),
+    [
+        ("org/reward-model", "'org/reward-model' was given .*reward models are not supported yet. Wrap the model"),
+        (torch.nn.Linear(1, 1), r"a Linear \(nn.Module\) was given"),
+        (3, "3 was given as a reward function: expected a function"),
+        (None, "None was given"),
+    ],
+)
+def test_reward_models_and_what_cannot_be_called_are_refused(func, message):
+    with pytest.raises(TypeError, match=message):
+        AnswerReward(func, THREE)
+    with pytest.raises(TypeError, match=message):
+        VectorReward([length, func], THREE)

@@ -1,0 +1,29 @@
+"""TRL trainers for answer sets: :class:`VPOTrainer` and its configuration.
+
+The names below are imported on first use, because TRL takes seconds to load.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainers.vpo_config import VPOConfig
+    from trainers.vpo_trainer import VPOTrainer
+
+__all__ = ["VPOConfig", "VPOTrainer"]
+
+_HOME = {"VPOConfig": "trainers.vpo_config", "VPOTrainer": "trainers.vpo_trainer"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'trainers' has no attribute {name!r}: expected one of {', '.join(__all__)}.")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value  # the next access does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,58 @@
+"""The rollout log: every completion of a run, one Parquet file for each generation batch and process.
+
+A file is written under a temporary name and renamed, so that a reader never sees half of one and a killed run loses at
+most the batch it was working on. The name holds the step, so a resumed run overwrites the steps that it repeats.
+Schema: :data:`eval.rollouts.ROLLOUT_SCHEMA`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from eval.rollouts import ROLLOUT_SCHEMA
+
+
+class RolloutLog:
+    """Writer of one process's part of the log.
+
+    Args:
+        folder: The run's ``rollouts`` folder; made if missing.
+        rank: Index of this process.
+    """
+
+    def __init__(self, folder: str | Path, rank: int) -> None:
+        self.folder = Path(folder)
+        self.rank = rank
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for torn in self.folder.glob(f"rank{rank:04d}-*.tmp"):
+            torn.unlink()  # left by a run that was killed while writing
+
+    def drop_after(self, step: int) -> None:
+        """Delete this process's rollouts of later steps: a resumed run makes them again."""
+        for path in self.folder.glob(f"rank{self.rank:04d}-step*.parquet"):
+            if int(path.name.split("step")[1][:8]) > step:
+                path.unlink()
+
+    def write(self, step: int, index: int, rows: Sequence[Mapping[str, Any]]) -> Path:
+        """Write one generation batch.
+
+        Args:
+            step: Optimizer step at which the batch was generated.
+            index: 0 for the first batch generated at this step, 1 for the second...
+            rows: One mapping a completion, with every column of the schema.
+
+        Returns:
+            Path of the file.
+        """
+        suffix = f"-{index}" if index else ""
+        path = self.folder / f"rank{self.rank:04d}-step{step:08d}{suffix}.parquet"
+        temporary = path.with_suffix(".tmp")
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=ROLLOUT_SCHEMA), temporary)
+        os.replace(temporary, path)
+        return path

@@ -1,0 +1,315 @@
+"""VPOTrainer: TRL's GRPOTrainer, paid for sets of answers under a vector reward (VPO, arXiv 2605.22817).
+
+Three touches, nothing of TRL copied: reward functions are wrapped so that TRL calls them on completions and they see
+answers; ``_calculate_rewards`` gathers the reward vectors of all processes; ``_generate_and_score_completions`` replaces
+TRL's advantages by those of the objective. Loss, sampling, logging, checkpointing and distribution stay TRL's.
+
+Shape letters: B completions of this process, N of all processes, G in a group, M answers a completion, D components,
+K weightings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather
+from torch import Tensor
+from trl import GRPOTrainer
+
+from trainers.rollout_log import RolloutLog
+from trainers.start_checks import check_policy
+from trainers.token_budget import TokenBudget
+from trainers.vpo_config import VPOConfig
+from vpo.objective import group_advantages
+from vpo.rewards import VectorReward
+from vpo.weightings import prompt_key, weighting_seed
+
+RewardFunc = Callable[..., Any]
+
+
+@dataclass
+class _Scored:
+    """What ``_calculate_rewards`` leaves for the advantages: reward vectors of all processes, texts of this one."""
+
+    rewards: Tensor  # (N, M, D)
+    mask: Tensor  # (N, M)
+    keys: Tensor  # (N,) hash of each completion's prompt
+    prompts: list[Any]
+    completions: list[Any]
+    completion_ids: list[list[int]]
+    rows: list[dict[str, Any]]
+
+
+class VPOTrainer(GRPOTrainer):
+    """Trainer for Vector Policy Optimization and the baselines it is compared with.
+
+    A script that uses ``GRPOTrainer(reward_funcs=[a, b, c])`` switches by changing the class name: each function
+    becomes one component (or several, if it returns a list an answer) and is called on answers as TRL calls it on
+    completions.
+
+    Args:
+        model: As for ``GRPOTrainer``; a looped policy needs a fixed depth.
+        reward_funcs: One TRL reward function or a list of them, sync or async.
+        args: Settings; objective, number of answers and weightings are chosen there.
+        train_dataset: As for ``GRPOTrainer``, with a ``prompt`` column.
+        eval_dataset: As for ``GRPOTrainer``.
+        **kwargs: Everything else that ``GRPOTrainer`` takes.
+
+    Raises:
+        ValueError: The settings contradict each other, or TRL's training log-probabilities are not the model's own.
+        TypeError: A reward is a model or model id (wrap it in a function), or rewards come from an environment.
+    """
+
+    _tag_names = ["trl", "vpo"]
+    _name = "VPO"
+    _paper = {
+        "title": "Vector Policy Optimization",
+        "id": "2605.22817",
+        "citation": "@article{vpo2026,\n    title  = {Vector Policy Optimization},\n    eprint = {arXiv:2605.22817},\n}",
+    }
+
+    args: VPOConfig
+
+    def __init__(
+        self,
+        model: Any,
+        reward_funcs: RewardFunc | list[RewardFunc],
+        args: VPOConfig | None = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if kwargs.get("environment_factory") is not None or kwargs.get("tools"):
+            raise TypeError(
+                "VPOTrainer scores the answers of single-turn completions: tools and environments are not supported. "
+                "Use GRPOTrainer for them, or return the reward vector from a reward function."
+            )
+        args = VPOConfig("vpo-output") if args is None else args
+        self.answer_format = args.build_answer_format()
+        self.objective = args.build_objective()
+        self.weighting = args.build_weighting()
+        self.vector_reward = VectorReward(reward_funcs, self.answer_format)
+        if args.ask_for_answers and args.num_answers > 1:
+            train_dataset, eval_dataset = self._ask(train_dataset), self._ask(eval_dataset)
+        self._scored: _Scored | None = None
+        self._generation_index = (-1, 0)
+        super().__init__(
+            model=model,
+            reward_funcs=list(self.vector_reward.adapters),
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            **kwargs,
+        )
+        if args.num_answers > 1:
+            self._stop_after_last_answer()
+        check_policy(self)
+        self.token_budget = TokenBudget(args.max_generated_tokens)
+        self.add_callback(self.token_budget)
+        self._rollouts: RolloutLog | None = None
+
+    @property
+    def rollout_folder(self) -> Path:
+        """Where the rollout log of this run lies."""
+        return Path(self.args.output_dir) / "rollouts"
+
+    def _ask(self, dataset: Any) -> Any:
+        """Append the request for tagged answers to every prompt."""
+        if dataset is None:
+            return None
+        if isinstance(dataset, dict) and not hasattr(dataset, "map"):
+            return {name: self._ask(part) for name, part in dataset.items()}
+        return dataset.map(lambda row: {"prompt": self.answer_format.ask(row["prompt"])})
+
+    def _stop_after_last_answer(self) -> None:
+        """End a completion at the closing tag of answer m, where that tag is one token.
+
+        What follows the last answer earns nothing and costs nothing, so nothing keeps a policy from rambling on there:
+        without this, four completions in ten of a small policy ran into the length limit after a hundred steps.
+        """
+        closing = self._tokenizer(f"</{self.answer_format.tag}_{self.args.num_answers}>", add_special_tokens=False)
+        ids = closing["input_ids"]
+        if len(ids) != 1 or ids[0] == self._tokenizer.unk_token_id:
+            return
+        self.eos_token_ids = [*self.eos_token_ids, ids[0]]
+        model = self.accelerator.unwrap_model(self.model)
+        model.generation_config.eos_token_id = self.eos_token_ids  # saved with the policy: it samples as it was trained
+        if not self.use_vllm:
+            self.generation_config.eos_token_id = self.eos_token_ids
+
+    def _calculate_rewards(
+        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
+    ) -> Tensor:
+        rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        rewards, mask = (tensor.to(self.accelerator.device) for tensor in self.vector_reward.collect())
+        # A process whose completions hold no answer at all may not know how many components a function has.
+        rewards = self.accelerator.pad_across_processes(rewards, dim=2)
+        facts = [(prompt_key(p), len(ids)) for p, ids in zip(prompts, completion_ids_list, strict=True)]
+        keys, lengths = gather(torch.tensor(facts, device=rewards.device)).unbind(dim=1)
+        if self.model.training:
+            self.token_budget.add(int(lengths.sum()))
+        self._scored = _Scored(gather(rewards), gather(mask), keys, prompts, completions, completion_ids_list, inputs)
+        return rewards_per_func
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        scored, self._scored = self._scored, None
+        assert scored is not None  # super() always calls _calculate_rewards
+        mode = "train" if self.model.training else "eval"
+        group_size = self.num_generations if mode == "train" else self.num_generations_eval
+        index = self._next_generation_index()
+        scores = self.score(scored.rewards, scored.mask, scored.keys, group_size, index)
+        advantages = group_advantages(scores, group_size, scale=self.args.scale_rewards)
+        size = len(scored.prompts)
+        local = slice(self.accelerator.process_index * size, (self.accelerator.process_index + 1) * size)
+        output["advantages"] = advantages[local].to(output["advantages"])
+        self._replace_logs(mode, scored, scores, advantages, group_size)
+        if mode == "train" and self.args.log_rollouts:
+            self._log_rollouts(scored, scores[local], advantages[local], index)
+        return output
+
+    def _next_generation_index(self) -> int:
+        """0 for the first batch generated at this optimizer step, 1 for the second...; the same after a resume."""
+        step, index = self._generation_index
+        index = index + 1 if step == self.state.global_step else 0
+        self._generation_index = (self.state.global_step, index)
+        return index
+
+    def score(self, rewards: Tensor, mask: Tensor, keys: Tensor, group_size: int, index: int = 0) -> Tensor:
+        """Scores of completions under the objective.
+
+        Args:
+            rewards: (N, M, D) reward vectors of all processes.
+            mask: (N, M) answers that exist.
+            keys: (N,) prompt hash of each completion; groups stand together.
+            group_size: G.
+            index: Which generation batch of the current optimizer step this is.
+
+        Returns:
+            (N,) scores. They depend on the run's seed, the step and the prompt, not on the number of processes.
+        """
+        w_star = self.w_star(rewards.shape[-1]).to(rewards)
+        weights = None
+        if self.objective.uses_drawn_weightings:
+            step = (self.state.global_step << 16) | index
+            drawn = [
+                self.weighting.draw(
+                    self.args.num_weightings, rewards.shape[-1], weighting_seed(self.args.seed, step, int(key))
+                )
+                for key in keys[::group_size].tolist()
+            ]
+            weights = torch.stack(drawn).to(rewards).repeat_interleave(group_size, dim=0)  # (N, K, D)
+        return self.objective.scores(rewards, mask, weights, w_star)
+
+    def w_star(self, num_components: int) -> Tensor:
+        """(D,) weights of deployment: ``component_weights``, or ``reward_weights`` shared by a function's components.
+
+        Raises:
+            ValueError: ``component_weights`` has another length than the reward vectors.
+        """
+        given = self.args.component_weights
+        if given is not None:
+            if len(given) != num_components:
+                raise ValueError(
+                    f"component_weights has {len(given)} entries, the reward vectors have {num_components} components "
+                    f"{self.vector_reward.components}: give one weight for each."
+                )
+            return torch.tensor(given)
+        shares: list[float] = []
+        for weight, adapter in zip(self.reward_weights.tolist(), self.vector_reward.adapters, strict=True):
+            count = len(adapter.components or ("unknown",))
+            shares += [weight / count] * count
+        # Components are unknown only while no answer was ever seen here; then every score is 0 whatever w* is.
+        return torch.tensor((shares + [0.0] * num_components)[:num_components])
+
+    def _replace_logs(self, mode: str, scored: _Scored, scores: Tensor, advantages: Tensor, group_size: int) -> None:
+        """Make TRL's own reward metrics speak of the objective, and add those of a set."""
+        logged = self._logs["advantages"]
+        for _ in range(min(len(advantages), len(logged))):
+            logged.pop()
+        logged.extend(advantages.tolist())
+        metrics = self._metrics[mode]
+        groups = scores.view(-1, group_size)
+        spread = groups.std(dim=1) if group_size > 1 else torch.zeros(len(groups))
+        metrics["reward"][-1] = scores.mean().item()
+        metrics["reward_std"][-1] = scores.std().item() if len(scores) > 1 else 0.0
+        metrics["frac_reward_zero_std"][-1] = (spread == 0).float().mean().item()
+        count = scored.mask.sum()
+        metrics["generated_tokens"] = [float(self.token_budget.generated)]  # a running total, not a mean
+        metrics["set/reward"].append(scores.mean().item())
+        metrics["set/answers"].append((count / len(scores)).item())
+        metrics["set/parse_failure_rate"].append((~scored.mask.any(dim=1)).float().mean().item())
+        metrics["set/pool_l1"].append(pool_l1(scored.rewards, scored.mask, group_size))
+        means = scored.rewards.sum(dim=(0, 1)) / count.clamp(min=1)  # missing answers hold zeros
+        for name, mean in zip(self.vector_reward.components or (), means.tolist(), strict=False):
+            metrics[f"components/{name}/mean"].append(mean)
+
+    def _log_rollouts(self, scored: _Scored, scores: Tensor, advantages: Tensor, index: int) -> None:
+        if self._rollouts is None:
+            self._rollouts = RolloutLog(self.rollout_folder, self.accelerator.process_index)
+            self._rollouts.drop_after(self.state.global_step - 1)
+        stop_ids = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+        components = list(self.vector_reward.components or ())
+        batches = [adapter.last for adapter in self.vector_reward.adapters]
+        rows = []
+        for i, (prompt, completion, ids) in enumerate(
+            zip(scored.prompts, scored.completions, scored.completion_ids, strict=True)
+        ):
+            found = batches[0].answer_sets[i]  # type: ignore[union-attr]
+            vectors = [
+                [value for batch in batches for value in batch.values[i][j]]  # type: ignore[union-attr]
+                for j in range(len(found.answers))
+            ]
+            rows.append(
+                {
+                    "step": self.state.global_step,
+                    "epoch": float(self.state.epoch or 0.0),
+                    "rank": self.accelerator.process_index,
+                    "prompt_id": f"{prompt_key(prompt):016x}",
+                    "prompt": _text(prompt),
+                    "completion": _text(completion),
+                    "answers": list(found.answers),
+                    "rewards": vectors,
+                    "components": components,
+                    "set_reward": scores[i].item(),
+                    "advantage": advantages[i].item(),
+                    "completion_tokens": len(ids),
+                    "finish_reason": "stop" if ids[-1] in stop_ids else "length",
+                    "num_unclosed": found.num_unclosed,
+                    "num_extra": found.num_extra,
+                    "objective": self.objective.name,
+                    "metadata": json.dumps(
+                        {k: v for k, v in scored.rows[i].items() if k not in ("prompt", "completion")}, default=str
+                    ),
+                }
+            )
+        self._rollouts.write(self.state.global_step, index, rows)
+
+
+def pool_l1(rewards: Tensor, mask: Tensor, group_size: int) -> float:
+    """Mean L1 distance between the reward vectors of two answers to the same prompt, averaged over prompts.
+
+    Args:
+        rewards: (N, M, D).
+        mask: (N, M); answers that do not exist are left out.
+        group_size: G; a prompt's pool is all the answers of its group.
+
+    Returns:
+        The mean over the prompts with at least two answers; 0.0 if there is none.
+    """
+    pools = rewards.view(-1, group_size * rewards.shape[1], rewards.shape[2])  # (P, G*M, D)
+    exists = mask.view(len(pools), -1).float()
+    pairs = exists.unsqueeze(1) * exists.unsqueeze(2)
+    total = (torch.cdist(pools, pools, p=1) * pairs).sum(dim=(1, 2))
+    count = exists.sum(dim=1) * (exists.sum(dim=1) - 1)
+    valid = count > 0
+    return (total[valid] / count[valid]).mean().item() if valid.any() else 0.0
+
+
+def _text(message: Any) -> str:
+    return message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""The `vpo` command: a thin face over the packages. Nothing imports it."""

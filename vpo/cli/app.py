@@ -1,0 +1,121 @@
+"""The commands of `vpo`, and how they end: a plain message for our own errors, a hint after Ctrl-C.
+
+This module imports typer and nothing else that is heavy; each command imports what it runs. So `vpo --help` answers at
+once, and works even where torch cannot be loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated
+
+import typer
+
+import vpo
+
+_OWN_PACKAGES = frozenset({"vpo", "trainers", "search", "eval"})
+_INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
+
+app = typer.Typer(
+    name="vpo",
+    help="Post-training that keeps a language model diverse, so that search has something to choose from.",
+    no_args_is_help=True,
+    add_completion=False,  # two options that hardly anybody reads, on the first screen that everybody reads
+    pretty_exceptions_enable=False,  # main() decides what an error looks like
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run `vpo` and return its exit status; what the console script calls.
+
+    A mistake that our own code names (a ``ValueError`` or a file error raised in one of our packages) is printed as one
+    message without a traceback, unless the environment variable ``VPO_DEBUG`` is set to 1. Errors from anywhere else
+    are defects, and keep theirs.
+
+    Args:
+        args: Words after `vpo`; ``None`` takes them from the command line.
+
+    Returns:
+        0 on success, 1 after an error of ours, 2 for a command line that makes no sense, 130 after Ctrl-C.
+    """
+    try:
+        result = app(args=None if args is None else list(args), prog_name="vpo")
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        if status == _INTERRUPTED:
+            _say("Stopped. Run the same command again to go on from the last checkpoint.", typer.colors.YELLOW)
+        return status
+    except (ValueError, OSError) as error:
+        if os.environ.get("VPO_DEBUG") == "1" or not _raised_by_us(error.__traceback__):
+            raise
+        _say(f"Error: {error}", typer.colors.RED)
+        _say("(VPO_DEBUG=1 shows where it was raised.)", None)
+        return 1
+    return int(result or 0)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vpo {vpo.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Hold what comes before a command's name; the option does all of it."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, rollouts, report.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="Smoke size: all the parts, no meaningful numbers.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Throw a former run in OUT away, not continue it.")] = False,
+) -> None:
+    """Train a tiny looped policy on mazes with GRPO and with VPO, search on top of both, and write a report."""
+    from vpo.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(out, seed, quick, fresh))
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or its report.json.", exists=True)] = Path("runs/demo"),
+) -> None:
+    """Draw a run's page again from the numbers in its report.json; nothing is trained or measured."""
+    from eval.report import DemoReport, write
+
+    numbers = run / "report.json" if run.is_dir() else run
+    if not numbers.is_file():
+        raise FileNotFoundError(f"{numbers} is not there: a run writes it when it ends. Let `vpo demo` finish first.")
+    try:
+        content = DemoReport.from_json(numbers.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{numbers} is not JSON ({error}): expected the file that `vpo demo` writes. Run `vpo demo` again."
+        ) from error
+    page = numbers.with_suffix(".html")
+    write(content, page)
+    typer.echo(f"wrote {page}")
+
+
+def _raised_by_us(traceback: TracebackType | None) -> bool:
+    """Whether the innermost frame of ``traceback`` belongs to one of our packages."""
+    if traceback is None:
+        return False
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return str(traceback.tb_frame.f_globals.get("__name__", "")).split(".")[0] in _OWN_PACKAGES
+
+
+def _say(message: str, color: str | None) -> None:
+    typer.secho(message, fg=color, err=True)

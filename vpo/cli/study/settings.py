@@ -1,0 +1,125 @@
+"""Sizes of a study. Two studies with the same settings and seed are the same study."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vpo.tasks.maze import MazeConfig, MazeTask
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train: an objective and the number of answers in a completion.
+
+    Args:
+        name: Shown in tables; also the arm's folder.
+        objective: ``VPOConfig.objective``.
+        num_answers: m.
+        options: ``VPOConfig.objective_options``.
+    """
+
+    name: str
+    objective: str
+    num_answers: int
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+GRPO = Arm("GRPO", "grpo", 1)
+VPO = Arm("VPO", "vpo", 3)
+SUM = Arm("multi-answer sum", "multi_rlvr", 3, {"aggregation": "sum"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a study runs.
+
+    Args:
+        seed: Seed of everything that is drawn.
+        arms: Ways to train from the same warm start.
+        num_answers: m of the multi-answer arms.
+        warm_start_steps: Supervised steps of ``warm_start_batch`` completions.
+        train_mazes: Mazes of the warm start.
+        generated_tokens: Completion tokens that every arm may generate in reinforcement learning.
+        prompts_per_step: Mazes in a step.
+        answers_per_prompt: Size of a group, counted in answers: G = answers_per_prompt / m.
+        learning_rate: Of reinforcement learning, constant after 10 steps.
+        look_every: Steps between looks of the monitor.
+        eval_mazes: Held-out mazes of the pools.
+        pool_answers: Answers drawn for each of them.
+        search_mazes: Held-out mazes that search runs on.
+        search_tokens: Completion tokens that a search may generate for one maze.
+    """
+
+    seed: int = 0
+    arms: tuple[Arm, ...] = (GRPO, VPO)
+    num_answers: int = 3
+    warm_start_steps: int = 900
+    warm_start_batch: int = 32
+    warm_start_lr: float = 2e-3
+    train_mazes: int = 4000
+    generated_tokens: int = 400_000
+    prompts_per_step: int = 12
+    answers_per_prompt: int = 24
+    learning_rate: float = 3e-4
+    look_every: int = 10
+    eval_mazes: int = 100
+    pool_answers: int = 30
+    search_mazes: int = 30
+    search_tokens: int = 1200
+    maze: MazeConfig = field(default_factory=MazeConfig)
+
+    @property
+    def task(self) -> MazeTask:
+        """The maze task of this study. Its mazes are the same for every seed, so that seeds differ in training alone."""
+        return MazeTask(maze=self.maze)
+
+    def arm(self, name: str) -> Arm:
+        """The arm called ``name``."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def fingerprint(self) -> str:
+        """Hash of all settings; a folder made with others cannot be continued."""
+        return hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=8).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write ``settings.json``, or check that the one that is there is the same.
+
+        Raises:
+            ValueError: The folder belongs to a study with other settings.
+        """
+        path = folder / "settings.json"
+        if path.exists():
+            if json.loads(path.read_text())["fingerprint"] != self.fingerprint():
+                raise ValueError(
+                    f"{folder} holds a study with other settings (seed, size or version): expected the same to "
+                    "continue it. Choose another --out, or pass --fresh to start over."
+                )
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"fingerprint": self.fingerprint(), **asdict(self)}, indent=2))
+
+    @classmethod
+    def load(cls, folder: Path) -> Settings:
+        """Read ``settings.json``."""
+        data = json.loads((folder / "settings.json").read_text())
+        del data["fingerprint"]
+        data["arms"] = tuple(Arm(**arm) for arm in data["arms"])
+        data["maze"] = MazeConfig(**data["maze"])
+        return cls(**data)
+
+
+QUICK: dict[str, Any] = {
+    "warm_start_steps": 30,
+    "train_mazes": 200,
+    "generated_tokens": 8_000,
+    "prompts_per_step": 4,
+    "look_every": 2,
+    "eval_mazes": 8,
+    "pool_answers": 6,
+    "search_mazes": 3,
+    "search_tokens": 200,
+}

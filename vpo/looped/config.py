@@ -1,0 +1,139 @@
+"""Configuration of a looped policy: an ordinary decoder configuration plus how its layers are looped.
+
+The decoder layers themselves are described by ``layer_config``, the configuration of any transformers decoder whose
+backbone is ``embed_tokens / layers / norm / rotary_emb`` (Llama, SmolLM2, Qwen2, Qwen3...). We own only the loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from transformers import CONFIG_MAPPING, AutoConfig, LlamaConfig, PreTrainedConfig
+
+
+class LoopedConfig(PreTrainedConfig):
+    """Configuration of :class:`~vpo.looped.LoopedForCausalLM`.
+
+    Args:
+        layer_config: Configuration of the decoder layers, as an object or a dict with ``model_type``. Its
+            ``num_hidden_layers`` counts *physical* layers and must equal ``prelude_layers + core_layers + coda_layers``.
+        prelude_layers: Layers run once before the loop. Their output is the signal that is re-injected at every loop.
+        core_layers: Layers of the shared core.
+        coda_layers: Layers run once after the loop.
+        num_loops: Times the core runs when nothing else is asked for.
+        injection: How the prelude output enters each loop; see :mod:`vpo.looped.injection`.
+        retention_init: Share of the state kept by one re-injection before training, in (0, 1).
+        learned_positions: Number of absolute positions with a learned embedding, added to the token embedding; 0 for
+            none. A prompt that is a grid of fixed size is read far sooner with them than by rotary positions alone.
+
+    Raises:
+        ValueError: The layer counts do not add up, a count is out of range, or the layer type is not supported.
+    """
+
+    model_type = "vpo_looped"
+    sub_configs: ClassVar[dict[str, Any]] = {"layer_config": AutoConfig}
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
+    # TRL reads ``config.auto_map`` unconditionally when it loads a reference model by path.
+    auto_map: ClassVar[dict[str, str]] = {}
+
+    layer_config: dict[str, Any] | PreTrainedConfig | None = None
+    prelude_layers: int = 1
+    core_layers: int = 2
+    coda_layers: int = 1
+    num_loops: int = 2
+    injection: Literal["gate"] = "gate"
+    retention_init: float = 0.5
+    learned_positions: int = 0
+    initializer_range: float = 0.02
+    use_cache: bool = True
+    pad_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Resolve ``layer_config``, inherit what belongs to both, and check the layer counts."""
+        if self.layer_config is None:
+            layers = self.prelude_layers + self.core_layers + self.coda_layers
+            self.layer_config = LlamaConfig(num_hidden_layers=layers)
+        elif isinstance(self.layer_config, dict):
+            model_type = self.layer_config.get("model_type", "llama")
+            if model_type not in CONFIG_MAPPING:
+                raise ValueError(
+                    f"layer_config names model_type {model_type!r}, which this transformers does not know."
+                )
+            self.layer_config = CONFIG_MAPPING[model_type](**self.layer_config)
+        self.tie_word_embeddings = self.tie_word_embeddings or bool(self.layer_config.tie_word_embeddings)
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+            if getattr(self, name) is None:
+                setattr(self, name, getattr(self.layer_config, name, None))
+        self._check()
+        super().__post_init__(**kwargs)
+
+    def _check(self) -> None:
+        parts = {
+            "prelude_layers": self.prelude_layers,
+            "core_layers": self.core_layers,
+            "coda_layers": self.coda_layers,
+        }
+        physical = self.layer_config.num_hidden_layers
+        if self.core_layers < 1 or self.prelude_layers < 0 or self.coda_layers < 0:
+            raise ValueError(f"{parts}: expected at least one core layer and no negative count.")
+        if sum(parts.values()) != physical:
+            raise ValueError(
+                f"{parts} add up to {sum(parts.values())}, but layer_config.num_hidden_layers is {physical}: "
+                "every layer belongs to exactly one part. Change the parts or the number of layers."
+            )
+        if self.num_loops < 1:
+            raise ValueError(f"num_loops is {self.num_loops}: expected 1 or more.")
+        if not 0.0 < self.retention_init < 1.0:
+            raise ValueError(f"retention_init is {self.retention_init}: expected a share strictly between 0 and 1.")
+        if self.learned_positions < 0:
+            raise ValueError(f"learned_positions is {self.learned_positions}: expected 0 (none) or a sequence length.")
+        kinds = set(getattr(self.layer_config, "layer_types", None) or ["full_attention"])
+        if kinds != {"full_attention"}:
+            raise ValueError(
+                f"layer_config has layers of type {sorted(kinds)}: only full attention can be looped so far. "
+                "Switch the sliding window off (use_sliding_window=False) or choose another model."
+            )
+
+    # The names under which transformers and vLLM look for the sizes of a text model.
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens in the vocabulary."""
+        return self.layer_config.vocab_size
+
+    @vocab_size.setter
+    def vocab_size(self, value: int) -> None:
+        self.layer_config.vocab_size = value
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the state."""
+        return self.layer_config.hidden_size
+
+    @property
+    def num_attention_heads(self) -> int:
+        """Query heads of one layer."""
+        return self.layer_config.num_attention_heads
+
+    @property
+    def num_key_value_heads(self) -> int:
+        """Key/value heads of one layer."""
+        return self.layer_config.num_key_value_heads
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one head."""
+        return self.layer_config.head_dim or self.hidden_size // self.num_attention_heads
+
+    @property
+    def max_position_embeddings(self) -> int:
+        """Longest sequence the rotary embedding was configured for."""
+        return self.layer_config.max_position_embeddings
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Layers *executed* at ``num_loops`` loops; also the number of key/value planes a cache needs."""
+        return self.prelude_layers + self.coda_layers + self.core_layers * self.num_loops

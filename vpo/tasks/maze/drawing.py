@@ -1,0 +1,56 @@
+"""A maze with routes as a small SVG, for reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from vpo.tasks.maze.grid import Cell, Maze
+
+_CELL = 40
+_FILL = {"#": "#4a4f57", "G": "#f0c94a", "D": "#8fd3f4", "L": "#e8763a", "S": "#ffffff", "E": "#ffffff", ".": "#ffffff"}
+_LETTER = {"S": "S", "E": "E", "G": "G", "D": "D", "L": "L"}
+# Okabe-Ito, readable to colour-blind eyes; dashes tell routes apart without colour.
+_STROKES = (("#0072B2", ""), ("#D55E00", "7 4"), ("#009E73", "2 4"), ("#CC79A7", "10 3 2 3"), ("#000000", "1 6"))
+
+
+def draw_routes(maze: Maze, routes: Sequence[Sequence[Cell]], title: str) -> str:
+    """SVG of a maze with each *distinct* route as a line whose width grows with how often it occurs.
+
+    Args:
+        maze: The maze.
+        routes: Cells after the start, one list a route; illegal ones are expected to be cut already.
+        title: Accessible name of the drawing.
+    """
+    side = maze.size * _CELL
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 {side + 4} {side + 4}" role="img" '
+        f'aria-label="{escape(title, quote=True)}">',
+    ]
+    for r, row in enumerate(maze.rows()):
+        for c, symbol in enumerate(row):
+            x, y = c * _CELL, r * _CELL
+            parts.append(
+                f'<rect x="{x}" y="{y}" width="{_CELL}" height="{_CELL}" fill="{_FILL[symbol]}" stroke="#b8bcc2"/>'
+            )
+            if symbol in _LETTER:
+                parts.append(
+                    f'<text x="{x + 5}" y="{y + 14}" font-size="12" font-family="sans-serif" fill="#222">{symbol}</text>'
+                )
+    counts: dict[tuple[Cell, ...], int] = {}
+    for route in routes:
+        counts[tuple(route)] = counts.get(tuple(route), 0) + 1
+    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    for i, (route, count) in enumerate(ranked):
+        colour, dash = _STROKES[i % len(_STROKES)]
+        # Shift every route a little, so that those which share cells stay visible beside each other.
+        shift = _CELL / 2 + 3.2 * (i % 5 - 2)
+        points = " ".join(f"{c * _CELL + shift:.1f},{r * _CELL + shift:.1f}" for r, c in [maze.start, *route])
+        width = 1.5 + 3.0 * count / len(routes)
+        dashes = f' stroke-dasharray="{dash}"' if dash else ""
+        parts.append(
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{width:.1f}" '
+            f'stroke-linejoin="round" stroke-linecap="round" opacity="0.85"{dashes}/>'
+        )
+    parts.append("</svg>")
+    return "".join(parts)

@@ -1,0 +1,131 @@
+"""Routes through a maze: their two notations, walking them, and the reward vector.
+
+``cells`` names every cell after the start (``b1 c1 c2``: column letter, row number from the top), ``moves`` the steps
+(``R R D``). A step into a wall, off the grid or to a cell that is not adjacent ends the route there, and so does a word
+that is no step. Components (VPO, arXiv 2605.22817): completion, share of gold, share of diamonds, 1 - share of lava;
+all zero unless the exit is reached within the budget. Items count up to the exit only.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vpo.tasks.maze.grid import MOVES, Cell, Maze, distances, zone
+
+Notation = Literal["cells", "moves"]
+COMPONENTS = ("completion", "gold", "diamonds", "no_lava")
+_MOVE_OF = {step: name for name, step in MOVES.items()}
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The legal part of a route: cells after the start, and whether it ended at the exit in time."""
+
+    cells: tuple[Cell, ...]
+    reached_exit: bool
+
+
+def cell_name(cell: Cell) -> str:
+    """(0, 1) -> ``b1``."""
+    return f"{chr(ord('a') + cell[1])}{cell[0] + 1}"
+
+
+def write_route(cells: Sequence[Cell], notation: Notation, start: Cell = (0, 0)) -> str:
+    """Text of a route given by the cells after the start."""
+    if notation == "cells":
+        return " ".join(map(cell_name, cells))
+    previous = [start, *cells]
+    return " ".join(_MOVE_OF[(b[0] - a[0], b[1] - a[1])] for a, b in zip(previous, cells, strict=False))
+
+
+def walk(text: str, maze: Maze, notation: Notation) -> Walk:
+    """Follow a route until it ends, reaches the exit or has used up the budget."""
+    position, visited = maze.start, []
+    names = {cell_name(n): n for n in maze.neighbours[position]} if notation == "cells" else {}
+    for word in text.split(None, maze.budget)[: maze.budget]:  # at most the budget: a huge answer costs nothing
+        if notation == "cells":
+            target = names.get(word)
+        else:
+            step = MOVES.get(word)
+            target = (position[0] + step[0], position[1] + step[1]) if step else None
+        if target is None or target not in maze.neighbours[position]:
+            break
+        position = target
+        visited.append(position)
+        if position == maze.exit:
+            return Walk(tuple(visited), True)
+        if notation == "cells":
+            names = {cell_name(n): n for n in maze.neighbours[position]}
+    return Walk(tuple(visited), False)
+
+
+def reward_vector(cells: Iterable[Cell], maze: Maze) -> tuple[float, float, float, float]:
+    """Components of a route that reached the exit, from the cells it visited."""
+    visited = set(cells)
+    lava = len(visited & maze.lava) / len(maze.lava) if maze.lava else 0.0
+    return (
+        1.0,
+        len(visited & maze.gold) / len(maze.gold),
+        len(visited & maze.diamonds) / len(maze.diamonds),
+        1.0 - lava,
+    )
+
+
+def score_route(text: str, maze: Maze, notation: Notation) -> tuple[float, float, float, float]:
+    """Reward vector (completion, gold, diamonds, no_lava) of an answer's text."""
+    taken = walk(text, maze, notation)
+    return reward_vector(taken.cells, maze) if taken.reached_exit else (0.0, 0.0, 0.0, 0.0)
+
+
+def route_kind(text: str, maze: Maze, notation: Notation, zone_radius: int = 2) -> str:
+    """Which zones a route passes through, whether or not it collects anything or arrives: the 'format' of a route."""
+    visited = set(walk(text, maze, notation).cells)
+    if not visited:
+        return "no route"
+    gold = not visited.isdisjoint(zone(maze.gold_corner, zone_radius, maze.size))
+    diamonds = not visited.isdisjoint(zone(maze.diamond_corner, zone_radius, maze.size))
+    return {(1, 0): "by gold", (0, 1): "by diamonds", (1, 1): "by both", (0, 0): "direct"}[gold, diamonds]
+
+
+def random_route(maze: Maze, rng: random.Random, waypoint: Cell | None = None) -> list[Cell] | None:
+    """A random route to the exit within the budget, through ``waypoint`` if given; None when the draw is too long.
+
+    Each leg is a walk that moves closer by a random one of the neighbours that are closer, with one random side step
+    now and then where the budget leaves room for it.
+    """
+    route: list[Cell] = []
+    position = maze.start
+    for goal in [waypoint, maze.exit] if waypoint is not None else [maze.exit]:
+        left = distances(maze, goal)
+        if position not in left:
+            return None
+        while position != goal:
+            closer = [n for n in maze.neighbours[position] if left[n] < left[position]]
+            sideways = rng.random() < 0.1
+            position = rng.choice(maze.neighbours[position] if sideways else tuple(closer))
+            route.append(position)
+            if position == maze.exit and goal == maze.exit:
+                break
+            if len(route) > maze.budget:
+                return None
+    return route if len(route) <= maze.budget and maze.exit not in route[:-1] else None
+
+
+def teacher_route(maze: Maze, rng: random.Random, direct: float = 0.6) -> list[Cell]:
+    """A random feasible route for the warm start: direct, else by one gold cell or one diamond cell (half each)."""
+    for _ in range(8):
+        draw = rng.random()
+        items = maze.gold if draw < direct + (1 - direct) / 2 else maze.diamonds
+        waypoint = None if draw < direct else rng.choice(sorted(items))
+        route = random_route(maze, rng, waypoint)
+        if route is not None:
+            return route
+    left = distances(maze, maze.exit)  # the shortest route always fits: the budget allows a detour and more
+    position, route = maze.start, []
+    while position != maze.exit:
+        position = min((n for n in maze.neighbours[position]), key=lambda n: (left[n], n))
+        route.append(position)
+    return route

@@ -1,0 +1,150 @@
+"""The maze as a task: prompts, vector reward, scalar w*, warm-start answers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vpo.answers import AnswerFormat
+from vpo.tasks.maze.grid import Maze, MazeConfig, mazes
+from vpo.tasks.maze.routes import (
+    COMPONENTS,
+    Notation,
+    cell_name,
+    route_kind,
+    score_route,
+    teacher_route,
+    walk,
+    write_route,
+)
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(frozen=True)
+class MazeTask:
+    """Four-component maze: completion, gold, diamonds, no_lava.
+
+    A prompt is the grid, one symbol a cell, the step budget and the number of routes asked for, in words that a
+    word-level tokenizer and a reader both understand.
+
+    Args:
+        maze: What the mazes look like.
+        notation: ``cells`` (learned far sooner by a small policy) or ``moves``.
+        hidden_share: Share of the cells shown as a question mark, drawn by maze; start and exit are always shown.
+        seed: Seed of the stream of mazes and of the hidden cells.
+    """
+
+    maze: MazeConfig = field(default_factory=MazeConfig)
+    notation: Notation = "cells"
+    hidden_share: float = 0.0
+    seed: int = 0
+
+    name = "maze"
+    components = COMPONENTS
+    w_star = (0.25, 0.25, 0.25, 0.25)
+    tag = "route"
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.hidden_share < 1.0:
+            raise ValueError(f"hidden_share is {self.hidden_share}: expected a share in [0, 1).")
+        if self.notation not in ("cells", "moves"):
+            raise ValueError(f"notation is {self.notation!r}: expected 'cells' or 'moves'.")
+
+    def answer_format(self, num_answers: int) -> AnswerFormat:
+        """How ``num_answers`` routes stand in one completion."""
+        return AnswerFormat(num_answers=num_answers, tag=self.tag)
+
+    def examples(self, split: str, seed: int | None = None) -> Iterator[Maze]:
+        """Endless stream of the mazes of a split.
+
+        A maze belongs to the test split when its hash is divisible by ten, so no maze can be in both splits, whatever
+        the seeds and sizes.
+
+        Raises:
+            ValueError: Unknown split.
+        """
+        if split not in ("train", "test"):
+            raise ValueError(f"split is {split!r}: expected 'train' or 'test'.")
+        stream = mazes(self.maze, self.seed if seed is None else seed)
+        return (maze for maze in stream if (maze.key() % 10 == 0) == (split == "test"))
+
+    def row(self, maze: Maze, num_answers: int) -> dict[str, str]:
+        """Dataset row of a maze: ``prompt`` and the JSON of the maze for the reward function."""
+        return {"prompt": self.prompt(maze, num_answers), "maze": maze.to_json()}
+
+    def prompt(self, maze: Maze, num_answers: int) -> str:
+        """Grid, budget and the number of routes wanted."""
+        grid = "\n".join(" ".join(row) for row in maze.rows(self._hidden(maze)))
+        return f"{grid}\nbudget {maze.budget} routes {num_answers}\n"
+
+    def dataset(self, split: str, size: int, num_answers: int, seed: int | None = None) -> Dataset:
+        """``size`` rows of a split as a `datasets.Dataset` with columns ``prompt`` and ``maze``."""
+        from datasets import Dataset
+
+        stream = self.examples(split, seed)
+        return Dataset.from_list([self.row(next(stream), num_answers) for _ in range(size)])
+
+    def score(self, answer: str, row: dict[str, Any]) -> tuple[float, ...]:
+        """Reward vector of one route."""
+        return score_route(answer, Maze.from_json(row["maze"]), self.notation)
+
+    def label(self, answer: str, row: dict[str, Any]) -> str:
+        """Kind of a route by the zones it passes; says nothing about success."""
+        return route_kind(answer, Maze.from_json(row["maze"]), self.notation, self.maze.zone_radius)
+
+    @property
+    def reward_funcs(self) -> list[Callable[..., list[tuple[float, ...]]]]:
+        """One TRL-style reward function that returns the four components of each answer."""
+
+        def maze_reward(
+            prompts: list[str], completions: list[str], maze: list[str], **_: Any
+        ) -> list[tuple[float, ...]]:
+            known = {text: Maze.from_json(text) for text in set(maze)}
+            return [score_route(c, known[m], self.notation) for c, m in zip(completions, maze, strict=True)]
+
+        maze_reward.components = self.components  # type: ignore[attr-defined]
+        return [maze_reward]
+
+    def teacher_completion(self, maze: Maze, num_answers: int, rng: random.Random) -> str:
+        """A warm-start completion: independent random feasible routes in the answer format."""
+        routes = [write_route(teacher_route(maze, rng), self.notation) for _ in range(num_answers)]
+        return self.answer_format(num_answers).render(routes) if num_answers > 1 else routes[0]
+
+    def mutation_prefix(self, answer: str, row: dict[str, Any], rng: random.Random, num_answers: int) -> str:
+        """Completion cut in the middle of a parent's route, for the policy to continue: how search varies a route."""
+        maze = Maze.from_json(row["maze"])
+        cells = walk(answer, maze, self.notation).cells
+        kept = cells[: rng.randrange(len(cells))] if cells else ()
+        opening = f"<{self.tag}_1>" if num_answers > 1 else ""
+        return " ".join(part for part in (opening, write_route(kept, self.notation)) if part)
+
+    def vocabulary(self, num_answers: int) -> list[str]:
+        """Every word a prompt or completion can hold, for a word-level tokenizer."""
+        size = range(self.maze.size)
+        cells = [cell_name((r, c)) for r in size for c in size] if self.notation == "cells" else list("UDLR")
+        symbols = [s for s in "SE#GDL.?" if s not in cells]
+        longest = self.maze.max_budget or self.maze.size**2 + self.maze.budget_slack
+        numbers = [str(n) for n in range(1, max(longest, num_answers) + 1)]
+        tags = [f"<{slash}{self.tag}_{i}>" for i in range(1, num_answers + 1) for slash in ("", "/")]
+        return [*symbols, *cells, "budget", "routes", *numbers, *tags]
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Words of a prompt: the grid, and ``budget B routes M``."""
+        return self.maze.size**2 + 4
+
+    def completion_tokens(self, num_answers: int) -> int:
+        """Most words of a completion whose routes use the whole budget, with tags and the end token."""
+        budget = self.maze.max_budget or self.maze.size**2
+        return num_answers * (budget + 2) + 1 if num_answers > 1 else budget + 1
+
+    def _hidden(self, maze: Maze) -> Sequence[tuple[int, int]]:
+        if not self.hidden_share:
+            return ()
+        rng = random.Random(f"{self.seed}-{maze.key()}")
+        cells = [(r, c) for r in range(maze.size) for c in range(maze.size) if (r, c) not in (maze.start, maze.exit)]
+        return rng.sample(cells, round(self.hidden_share * len(cells)))
