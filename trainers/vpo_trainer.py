@@ -21,6 +21,7 @@ from accelerate.utils import gather
 from torch import Tensor
 from trl import GRPOTrainer
 
+import vpo.looped  # noqa: F401 - registers looped policies, so that model="a/saved/policy" loads
 from trainers.rollout_log import RolloutLog
 from trainers.start_checks import check_policy
 from trainers.token_budget import TokenBudget

@@ -97,11 +97,13 @@ def headline(report: DemoReport) -> list[str]:
     if pair := _pair(report, "E_w[best@3]"):
         vpo, grpo = pair
         who = _compared(vpo, grpo, "VPO finds more", "both find as much", "GRPO finds more")
-        sentences.append(f"With three tries and a taste drawn at random, {who}: VPO {vpo:.2f}, GRPO {grpo:.2f}.")
+        sentences.append(
+            f"With three tries and a taste drawn at random, {who}: VPO\u00a0{vpo:.2f}, GRPO\u00a0{grpo:.2f}."
+        )
     if pair := _pair(report, "best@1"):
         vpo, grpo = pair
         who = _compared(vpo, grpo, "VPO is ahead", "both do equally well", "GRPO is ahead")
-        sentences.append(f"With a single try and the fixed taste, {who}: VPO {vpo:.2f}, GRPO {grpo:.2f}.")
+        sentences.append(f"With a single try and the fixed taste, {who}: VPO\u00a0{vpo:.2f}, GRPO\u00a0{grpo:.2f}.")
     return sentences
 
 

@@ -162,7 +162,7 @@ def test_the_headline_follows_the_sign_of_the_figures() -> None:
     ahead = headline(report_with({"pool L1": 1.2, "best@1": 0.6}, {"pool L1": 0.3, "best@1": 0.66}))
     assert ahead == [
         "After training, VPO’s answers to one maze differ 4.0 times as much as GRPO’s.",
-        "With a single try and the fixed taste, GRPO is ahead: VPO 0.60, GRPO 0.66.",
+        "With a single try and the fixed taste, GRPO is ahead: VPO\u00a00.60, GRPO\u00a00.66.",
     ]
     behind = headline(report_with({"pool L1": 0.3, "E_w[best@3]": 0.5}, {"pool L1": 0.3, "E_w[best@3]": 0.7}))
     assert "no more than GRPO" in behind[0]

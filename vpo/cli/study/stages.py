@@ -93,6 +93,8 @@ def main(run: Path, name: str) -> None:
     """
     import torch
 
+    import vpo.looped  # noqa: F401 - registers looped policies with AutoModelForCausalLM
+
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     settings = Settings.load(run)
     known = {stage.name: stage for stage in stages_of(settings)}

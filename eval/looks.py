@@ -1,0 +1,160 @@
+"""A look: what the monitor sees of a run at one step, and the file that looks are kept in."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.formats import RuleTaxonomy, Taxonomy
+from eval.metrics import best_at_k_sets, distinct_answers, label_shares, pool_l1
+from eval.rollouts import pools
+
+LabelFunction = Callable[[str, dict[str, Any]], str]
+
+
+@dataclass(frozen=True)
+class Look:
+    """Measures of the rollouts of one or more steps; means over prompts, each prompt's answers forming a pool.
+
+    Attributes:
+        step: Last step that was looked at.
+        epoch: Epoch at that step.
+        num_prompts: Pools that were averaged.
+        num_completions: Rollouts.
+        generated_tokens: Tokens of these rollouts.
+        pool_l1: Mean L1 distance between the reward vectors of two answers of a pool; None without a pair.
+        distinct: Different answers in a pool.
+        pool_size: Answers in a pool, to read ``distinct`` against.
+        best_at_1: Utility under w* of the first answer of a completion.
+        best_of_pool: Utility under w* of a pool's best answer.
+        set_reward: Score under the run's objective.
+        answers_per_completion: Answers that could be read.
+        parse_failure_rate: Share of completions without any.
+        truncated_rate: Share of completions cut off by the length limit.
+        component_means: Mean of each component over answers.
+        shares: Share of each kind of answer (the task's labels).
+        format_shares: Share of each format of completion (text rules).
+    """
+
+    step: int
+    epoch: float
+    num_prompts: int
+    num_completions: int
+    generated_tokens: int
+    pool_l1: float | None
+    distinct: float
+    pool_size: float
+    best_at_1: float
+    best_of_pool: float
+    set_reward: float
+    answers_per_completion: float
+    parse_failure_rate: float
+    truncated_rate: float
+    component_means: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
+    format_shares: dict[str, float] = field(default_factory=dict)
+
+
+def look_at(
+    steps: Iterable[tuple[int, list[dict[str, Any]]]],
+    w_star: Sequence[float],
+    num_answers: int,
+    label: LabelFunction | None = None,
+    taxonomy: Taxonomy | None = None,
+) -> Look:
+    """Measure the rollouts of some steps.
+
+    Args:
+        steps: (step, rows), as ``read_rollouts`` yields them. A prompt seen at two steps counts as two pools.
+        w_star: (D,) weights of deployment.
+        num_answers: M.
+        label: Kind of an answer, from its text and its dataset row; None leaves ``shares`` empty. It must not look at
+            success.
+        taxonomy: Formats of completions; :class:`~eval.formats.RuleTaxonomy` by default.
+
+    Raises:
+        ValueError: There are no rollouts, or ``w_star`` does not fit the components.
+    """
+    taxonomy = taxonomy or RuleTaxonomy()
+    weights = np.asarray(w_star, dtype=float)
+    by_step = list(steps)
+    rows = [row for _, step_rows in by_step for row in step_rows]
+    if not rows:
+        raise ValueError("there are no rollouts to look at: expected at least one step with rows.")
+    components = next((row["components"] for row in rows if row["components"]), [])
+    if components and len(components) != len(weights):
+        raise ValueError(
+            f"w_star has {len(weights)} weights, the rollouts have components {components}: give one weight for each."
+        )
+    seen = [pool for _, step_rows in by_step for pool in pools(step_rows, num_answers)]
+    distances, firsts, bests = [], [], []
+    for pool in seen:
+        if pool.exists.sum() >= 2:
+            distances.append(float(pool_l1(pool.rewards[pool.exists])))
+        if pool.rewards.shape[-1] == len(weights):
+            utility = pool.rewards @ weights  # (C, M); missing answers are worth 0
+            firsts.append(float(best_at_k_sets(utility, 1)))
+            bests.append(float(utility.max()))
+    vectors = [vector for row in rows for vector in row["rewards"]]
+    means = np.mean(vectors, axis=0).tolist() if vectors else []
+    texts = [(answer, row) for row in rows for answer in row["answers"]]
+    kinds = [label(answer, json.loads(row["metadata"])) for answer, row in texts] if label else []
+    formats = [taxonomy(row["completion"], row["finish_reason"]) for row in rows]
+    return Look(
+        step=by_step[-1][0],
+        epoch=float(rows[-1]["epoch"]),
+        num_prompts=len(seen),
+        num_completions=len(rows),
+        generated_tokens=sum(row["completion_tokens"] for row in rows),
+        pool_l1=float(np.mean(distances)) if distances else None,
+        distinct=float(np.mean([distinct_answers(a for set_ in pool.answers for a in set_) for pool in seen])),
+        pool_size=float(np.mean([pool.exists.sum() for pool in seen])),
+        best_at_1=float(np.mean(firsts)) if firsts else 0.0,
+        best_of_pool=float(np.mean(bests)) if bests else 0.0,
+        set_reward=float(np.mean([row["set_reward"] for row in rows])),
+        answers_per_completion=len(texts) / len(rows),
+        parse_failure_rate=float(np.mean([not row["answers"] for row in rows])),
+        truncated_rate=float(np.mean([row["finish_reason"] == "length" for row in rows])),
+        component_means=dict(zip(components, means, strict=False)),
+        shares=label_shares(kinds),
+        format_shares=label_shares(formats),
+    )
+
+
+def append_look(path: Path, look: Look) -> None:
+    """Add a look to a JSONL file and see it onto the disk."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(look)) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_looks(path: Path) -> list[Look]:
+    """Looks of a file, oldest first; a last line that was cut off by a kill is left out."""
+    if not path.exists():
+        return []
+    looks = []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            looks.append(Look(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            if number == len(lines):
+                break
+            raise ValueError(f"{path}, line {number} is no look ({error}): the file was edited or damaged.") from error
+    return looks
+
+
+def write_looks(path: Path, looks: Sequence[Look]) -> None:
+    """Replace the file in one step."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("".join(json.dumps(asdict(look)) + "\n" for look in looks), encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,98 @@
+"""From pools to numbers: the metrics of each policy and the controls that every table must carry."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.metrics import best_at_k_sets, expected_best_at_k, pool_l1, simplex_weightings
+from vpo.cli.study.sampling import pool_name
+from vpo.cli.study.settings import Settings
+from vpo.tasks.maze.controls import best_blind_set, oracle_front, route_table
+from vpo.tasks.maze.routes import teacher_route, write_route
+
+Array = NDArray[np.float64]
+NUM_WEIGHTINGS = 200
+KS = (1, 3, 6, 30)
+
+
+@dataclass(frozen=True)
+class PolicyCurves:
+    """Per-maze curves over k = 1..N, each (P, N), and the pool's diversity."""
+
+    best: Array
+    expected: Array
+    pool_l1: float
+    distinct: float
+    completion: float
+
+    def at(self, k: int) -> tuple[float, float]:
+        """(best@k, E_w[best@k]), means over mazes; ``k`` above N gives the value at N."""
+        column = min(k, self.best.shape[1]) - 1
+        return float(self.best[:, column].mean()), float(self.expected[:, column].mean())
+
+
+def pool_curves(run: Path, settings: Settings, policy: str, num_answers: int, shuffled: bool = False) -> PolicyCurves:
+    """Curves of a pool that the sampling stage left."""
+    with np.load(run / "pools" / pool_name(policy, num_answers, shuffled) / "pool.npz") as pool:
+        rewards, answers = pool["rewards"], pool["answers"]  # (P, C, M, D), (P, C, M)
+    w_star = np.array(settings.task.w_star)
+    weightings = simplex_weightings(NUM_WEIGHTINGS, len(w_star))
+    ks = range(1, rewards.shape[1] * rewards.shape[2] + 1)
+    flat = rewards.reshape(len(rewards), -1, len(w_star))
+    return PolicyCurves(
+        best=np.stack([best_at_k_sets(rewards @ w_star, k) for k in ks], axis=1),
+        expected=np.stack([expected_best_at_k(rewards, weightings, k) for k in ks], axis=1),
+        pool_l1=float(pool_l1(flat).mean()),
+        distinct=float(np.mean([len(set(row.ravel())) for row in answers])),
+        completion=float(rewards[..., 0].mean()),
+    )
+
+
+def blind_curves(settings: Settings) -> PolicyCurves:
+    """The best fixed routes, chosen on training mazes and played on the held-out ones without looking."""
+    task = settings.task
+    train = list(islice(task.examples("train"), 300))
+    test = list(islice(task.examples("test"), settings.eval_mazes))
+    rng = random.Random("vpo-blind")
+    pool = (write_route(teacher_route(maze, rng), task.notation) for maze in train for _ in range(4))
+    routes = list(dict.fromkeys(pool))
+    table = route_table(routes, train, task.notation)
+    num = settings.pool_answers
+    w_star = np.array([task.w_star])
+    weightings = simplex_weightings(NUM_WEIGHTINGS, len(task.w_star))
+    # Chosen for each taste in its own right: the strongest control for either column.
+    fixed = [routes[i] for i in best_blind_set(table, w_star, num)]
+    varied = [routes[i] for i in best_blind_set(table, weightings[:50], num)]
+    fixed_table, varied_table = (route_table(chosen, test, task.notation) for chosen in (fixed, varied))
+    utility = np.einsum("prd,kd->krp", varied_table, weightings)
+    upper = np.triu_indices(len(fixed), 1)
+    distances = np.abs(varied_table[:, :, None] - varied_table[:, None]).sum(-1)[:, upper[0], upper[1]]
+    return PolicyCurves(
+        best=np.maximum.accumulate(fixed_table @ w_star[0], axis=1),
+        expected=np.maximum.accumulate(utility, axis=1).mean(axis=0).T,
+        pool_l1=float(distances.mean()),
+        distinct=float(len(set(varied))),
+        completion=float(varied_table[..., 0].mean()),
+    )
+
+
+def oracle_values(settings: Settings) -> tuple[Array, Array]:
+    """(P,) best utility any route reaches under w*, and (P,) the same in the mean over random tastes."""
+    task = settings.task
+    weightings = simplex_weightings(NUM_WEIGHTINGS, len(task.w_star))
+    fronts = [np.array(oracle_front(maze)) for maze in islice(task.examples("test"), settings.eval_mazes)]
+    best = np.array([(front @ np.array(task.w_star)).max() for front in fronts])
+    return best, np.array([(front @ weightings.T).max(axis=0).mean() for front in fronts])
+
+
+def stage_facts(run: Path, folder: str) -> dict[str, float]:
+    """What a training stage noted when it ended."""
+    facts = json.loads((run / folder / "done.json").read_text())
+    return {name: value for name, value in facts.items() if isinstance(value, (int, float))}
