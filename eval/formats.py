@@ -41,23 +41,29 @@ class Taxonomy(Protocol):
         ...
 
 
-# Anchored to the start of a line: "define" and "classic" in prose are not code.
+# Anchored to the start of a line: "define" and "classic" in prose are not code. Leading space is `[ \t]*`, never `\s*`:
+# that would run over line ends, and a text of empty lines would take quadratic time.
 _FEATURES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("tagged answers", re.compile(r"<([A-Za-z][\w-]*)_\d+>.*?</\1_\d+>", re.DOTALL)),
     ("think tags", re.compile(r"<think(?:ing)?>|<reasoning>|</think(?:ing)?>")),
     ("tool call", re.compile(r"<tool_call>|<function_call>|\"name\"\s*:\s*\"[^\"]+\"\s*,\s*\"arguments\"\s*:")),
-    ("code fence", re.compile(r"^\s*```", re.MULTILINE)),
+    ("code fence", re.compile(r"^[ \t]*```", re.MULTILINE)),
     (
         "python",
-        re.compile(r"^\s*(?:def \w+\(.*\).*:|class \w+.*:|import \w+|from \w[\w.]* import |for \w+ in .*:|print\()", re.M),
+        re.compile(
+            r"^[ \t]*(?:def \w+\(.*\).*:|class \w+.*:|import \w+|from \w[\w.]* import |for \w+ in .*:|print\()", re.M
+        ),
     ),
     ("boxed", re.compile(r"\\boxed\{")),
-    ("final-answer marker", re.compile(r"^\s*####\s", re.MULTILINE)),
+    ("final-answer marker", re.compile(r"^[ \t]*####\s", re.MULTILINE)),
     ("latex", re.compile(r"\$\$|\\\[|\\\(|\\begin\{|(?<!\\)\$[^$\n]*[\\^_=][^$\n]*\$")),
-    ("table", re.compile(r"^\s*\|.*\|.*\|\s*$", re.MULTILINE)),
-    ("numbered steps", re.compile(r"^\s*(?:\d+[.)]|[Ss]tep\s+\d+)\s.*\n(?:.*\n)*?\s*(?:\d+[.)]|[Ss]tep\s+\d+)\s", re.M)),
-    ("bullets", re.compile(r"^\s*[-*•]\s.*\n(?:.*\n)*?\s*[-*•]\s", re.MULTILINE)),
+    ("table", re.compile(r"^[ \t]*\|.*\|.*\|[ \t]*$", re.MULTILINE)),
     ("headings", re.compile(r"^#{1,6} ", re.MULTILINE)),
+)
+# One numbered or bulleted line is a sentence with a number in it; two are a list.
+_LISTS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("numbered steps", re.compile(r"^[ \t]*(?:\d+[.)]|[Ss]tep[ \t]+\d+)[ \t:]", re.MULTILINE)),
+    ("bullets", re.compile(r"^[ \t]*[-*•][ \t]", re.MULTILINE)),
 )
 _MOST_READ = 20_000  # characters; a format shows long before, and no text can be slow
 
@@ -85,6 +91,7 @@ class RuleTaxonomy:
     def features(self, text: str) -> set[str]:
         """All labels whose mark the text carries, before precedence."""
         found = {label for label, pattern in _FEATURES if pattern.search(text)}
+        found |= {label for label, pattern in _LISTS if len(pattern.findall(text)) > 1}
         stripped = text.strip()
         if stripped[0] in "{[" and _is_json(stripped):
             found.add("json")

@@ -61,14 +61,14 @@ class RolloutMonitor(TrainerCallback):
             self.run_dir.mkdir(parents=True, exist_ok=True)
             write_looks(self.path, self.looks)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Look, if it is time."""
         if state.is_world_process_zero and (state.global_step % self.every == 0 or state.global_step == 1):
             self._look(state.global_step)
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Look at what came after the last regular look."""
         if state.is_world_process_zero:
             self._look(state.global_step)

@@ -7,6 +7,7 @@ Schema: :data:`eval.rollouts.ROLLOUT_SCHEMA`.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eval.rollouts import ROLLOUT_SCHEMA
+from vpo.rewards import RewardBatch
+from vpo.weightings import prompt_key
 
 
 class RolloutLog:
@@ -56,3 +59,58 @@ class RolloutLog:
         pq.write_table(pa.Table.from_pylist(list(rows), schema=ROLLOUT_SCHEMA), temporary)
         os.replace(temporary, path)
         return path
+
+
+def rollout_rows(
+    batch: Mapping[str, Any],
+    prompts: Sequence[Any],
+    completions: Sequence[Any],
+    completion_ids: Sequence[Sequence[int]],
+    inputs: Sequence[Mapping[str, Any]],
+    scored: Sequence[RewardBatch],
+    scores: Sequence[float],
+    advantages: Sequence[float],
+    stop_ids: set[int],
+) -> list[dict[str, Any]]:
+    """Rows of the log for one generation batch.
+
+    Args:
+        batch: Columns that are the same for all rows.
+        prompts: B prompts.
+        completions: B completions, text or chat messages.
+        completion_ids: Their tokens.
+        inputs: Their dataset rows.
+        scored: What each reward function gave, with the parsed answers.
+        scores: B scores under the objective.
+        advantages: B advantages.
+        stop_ids: Tokens that end a completion; one that ends otherwise was cut off.
+
+    Returns:
+        B rows with every column of the schema.
+    """
+    rows = []
+    for i, (prompt, completion, ids) in enumerate(zip(prompts, completions, completion_ids, strict=True)):
+        found = scored[0].answer_sets[i]
+        extra = {key: value for key, value in inputs[i].items() if key not in ("prompt", "completion")}
+        rows.append(
+            {
+                **batch,
+                "prompt_id": f"{prompt_key(prompt):016x}",
+                "prompt": _text(prompt),
+                "completion": _text(completion),
+                "answers": list(found.answers),
+                "rewards": [[v for part in scored for v in part.values[i][j]] for j in range(len(found.answers))],
+                "set_reward": scores[i],
+                "advantage": advantages[i],
+                "completion_tokens": len(ids),
+                "finish_reason": "stop" if ids[-1] in stop_ids else "length",
+                "num_unclosed": found.num_unclosed,
+                "num_extra": found.num_extra,
+                "metadata": json.dumps(extra, default=str, ensure_ascii=False),
+            }
+        )
+    return rows
+
+
+def _text(message: Any) -> str:
+    return message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)

@@ -10,7 +10,6 @@ K weightings.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 import vpo.looped  # noqa: F401 - registers looped policies, so that model="a/saved/policy" loads
-from trainers.rollout_log import RolloutLog
+from trainers.rollout_log import RolloutLog, rollout_rows
 from trainers.start_checks import check_policy
 from trainers.token_budget import TokenBudget
 from trainers.vpo_config import VPOConfig
@@ -254,41 +253,24 @@ class VPOTrainer(GRPOTrainer):
         if self._rollouts is None:
             self._rollouts = RolloutLog(self.rollout_folder, self.accelerator.process_index)
             self._rollouts.drop_after(self.state.global_step - 1)
-        stop_ids = {*self.eos_token_ids, self._tokenizer.pad_token_id}
-        components = list(self.vector_reward.components or ())
-        batches = [adapter.last for adapter in self.vector_reward.adapters]
-        rows = []
-        for i, (prompt, completion, ids) in enumerate(
-            zip(scored.prompts, scored.completions, scored.completion_ids, strict=True)
-        ):
-            found = batches[0].answer_sets[i]  # type: ignore[union-attr]
-            vectors = [
-                [value for batch in batches for value in batch.values[i][j]]  # type: ignore[union-attr]
-                for j in range(len(found.answers))
-            ]
-            rows.append(
-                {
-                    "step": self.state.global_step,
-                    "epoch": float(self.state.epoch or 0.0),
-                    "rank": self.accelerator.process_index,
-                    "prompt_id": f"{prompt_key(prompt):016x}",
-                    "prompt": _text(prompt),
-                    "completion": _text(completion),
-                    "answers": list(found.answers),
-                    "rewards": vectors,
-                    "components": components,
-                    "set_reward": scores[i].item(),
-                    "advantage": advantages[i].item(),
-                    "completion_tokens": len(ids),
-                    "finish_reason": "stop" if ids[-1] in stop_ids else "length",
-                    "num_unclosed": found.num_unclosed,
-                    "num_extra": found.num_extra,
-                    "objective": self.objective.name,
-                    "metadata": json.dumps(
-                        {k: v for k, v in scored.rows[i].items() if k not in ("prompt", "completion")}, default=str
-                    ),
-                }
-            )
+        batch = {
+            "step": self.state.global_step,
+            "epoch": float(self.state.epoch or 0.0),
+            "rank": self.accelerator.process_index,
+            "components": list(self.vector_reward.components or ()),
+            "objective": self.objective.name,
+        }
+        rows = rollout_rows(
+            batch,
+            scored.prompts,
+            scored.completions,
+            scored.completion_ids,
+            scored.rows,
+            [adapter.last for adapter in self.vector_reward.adapters if adapter.last is not None],
+            scores.tolist(),
+            advantages.tolist(),
+            stop_ids={*self.eos_token_ids, self._tokenizer.pad_token_id},
+        )
         self._rollouts.write(self.state.global_step, index, rows)
 
 
@@ -310,7 +292,3 @@ def pool_l1(rewards: Tensor, mask: Tensor, group_size: int) -> float:
     count = exists.sum(dim=1) * (exists.sum(dim=1) - 1)
     valid = count > 0
     return (total[valid] / count[valid]).mean().item() if valid.any() else 0.0
-
-
-def _text(message: Any) -> str:
-    return message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)

@@ -11,7 +11,7 @@ from eval.bootstrap import bootstrap_band
 from eval.looks import read_looks
 from eval.report import Curve, DemoReport, Figure, GalleryItem, LookPoint, SearchCurve, TableRow, Verdict
 from vpo.cli.study.checks import acceptance
-from vpo.cli.study.sampling import pool_name
+from vpo.cli.study.sampling import pool_file
 from vpo.cli.study.settings import Settings
 from vpo.cli.study.tables import PolicyCurves, blind_curves, oracle_values, pool_curves, stage_facts
 from vpo.tasks.maze.drawing import draw_routes
@@ -78,7 +78,9 @@ def _summary(curves: dict[str, PolicyCurves], settings: Settings) -> list[Figure
     return [
         Figure("Pool L1, VPO / GRPO", f"{vpo.pool_l1 / max(grpo.pool_l1, 1e-9):.1f} x", f"base {base.pool_l1:.2f}"),
         Figure("E_w[best@3], VPO - GRPO", f"{vpo.at(3)[1] - grpo.at(3)[1]:+.3f}", f"base {base.at(3)[1]:.3f}"),
-        Figure(f"best@{last}, VPO - GRPO", f"{vpo.at(last)[0] - grpo.at(last)[0]:+.3f}", f"base {base.at(last)[0]:.3f}"),
+        Figure(
+            f"best@{last}, VPO - GRPO", f"{vpo.at(last)[0] - grpo.at(last)[0]:+.3f}", f"base {base.at(last)[0]:.3f}"
+        ),
         Figure("best@1, VPO - GRPO", f"{vpo.at(1)[0] - grpo.at(1)[0]:+.3f}", f"base {base.at(1)[0]:.3f}"),
     ]
 
@@ -141,7 +143,7 @@ def _gallery(run: Path, settings: Settings, policies: dict[str, int], num: int =
     items = []
     answers = {}
     for name, count in policies.items():
-        with np.load(run / "pools" / pool_name(name, count, shuffled=False) / "pool.npz") as pool:
+        with np.load(pool_file(run, name, count, shuffled=False)) as pool:
             answers[name] = pool["answers"]
     for i, maze in enumerate(islice(task.examples("test"), min(num, settings.eval_mazes))):
         panels = {}

@@ -6,7 +6,16 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from search.budget import Budget
+from search.curves import best_so_far
+from search.driver import run_search
+from search.model_sampler import ModelSampler
+from search.problem import TaskProblem
+from search.procedures import BestOfN, Evolution
+from search.records import Request, Sampling
+from search.seeds import request_seed
 from vpo.cli.study.settings import Settings
 from vpo.cli.study.training import finish, quiet, say
 
@@ -16,73 +25,67 @@ def policy_folder(run: Path, policy: str) -> Path:
     return (run / "warm_start" if policy == "base" else run / "arms" / policy) / "model"
 
 
-def draw_pool(run: Path, settings: Settings, policy: str, num_answers: int, shuffled: bool) -> None:
-    """Draw ``pool_answers`` answers for every held-out maze; leaves ``pools/NAME/pool.npz``.
+def draw_pools(run: Path, settings: Settings, policy: str) -> None:
+    """Draw ``pool_answers`` answers of a policy for every held-out maze; leaves ``pools/POLICY/*.npz``.
 
-    ``shuffled`` shows the policy another maze's prompt: what it then still earns, it earns without reading.
+    Drawn again with shuffled prompts: the policy is shown another maze, and what it still earns, it earns without
+    reading. The base answers in both forms, single and in sets, so that neither arm is compared with the wrong one.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from search.model_sampler import ModelSampler
-    from search.records import Request
-    from search.seeds import request_seed
-
     quiet()
-    task, source = settings.task, policy_folder(run, policy)
+    source = policy_folder(run, policy)
+    sampler = ModelSampler(
+        AutoModelForCausalLM.from_pretrained(source), AutoTokenizer.from_pretrained(source), batch_size=512
+    )
+    own = settings.num_answers if policy == "base" else settings.arm(policy).num_answers
+    variants = [(own, False), (own, True), *([(1, False)] if policy == "base" else [])]
+    folder = run / "pools" / policy
+    folder.mkdir(parents=True, exist_ok=True)
+    for done, (num_answers, shuffled) in enumerate(variants):
+        rewards, answers = _draw_pool(settings, sampler, policy, num_answers, shuffled)
+        np.savez_compressed(pool_file(run, policy, num_answers, shuffled), rewards=rewards, answers=answers)
+        say(done + 1, len(variants))
+    finish(folder, {})
+
+
+def _draw_pool(
+    settings: Settings, sampler: ModelSampler, policy: str, num_answers: int, shuffled: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """(P, C, M, D) reward vectors and (P, C, M) texts of the answers to every held-out maze."""
+    task = settings.task
     mazes = list(islice(task.examples("test"), settings.eval_mazes))
     shown = [*mazes[1:], mazes[0]] if shuffled else mazes
     completions = settings.pool_answers // num_answers
     answer_format = task.answer_format(num_answers)
-    sampler = ModelSampler(
-        AutoModelForCausalLM.from_pretrained(source), AutoTokenizer.from_pretrained(source), batch_size=512
-    )
+    requests = [
+        Request(
+            id=i * completions + c,
+            prompt=task.prompt(maze, num_answers),
+            seed=request_seed(settings.seed, f"pool-{policy}-{i}", c),
+            max_new_tokens=task.completion_tokens(num_answers),
+        )
+        for i, maze in enumerate(shown)
+        for c in range(completions)
+    ]
     rewards = np.zeros((len(mazes), completions, num_answers, len(task.components)))
     texts = np.full((len(mazes), completions, num_answers), "", dtype=object)
-    chunk = max(1, 512 // completions)
-    tokens = 0
-    for first in range(0, len(mazes), chunk):
-        requests = [
-            Request(
-                id=i * completions + c,
-                prompt=task.prompt(shown[i], num_answers),
-                seed=request_seed(settings.seed, f"pool-{policy}-{i}", c),
-                max_new_tokens=task.completion_tokens(num_answers),
-            )
-            for i in range(first, min(first + chunk, len(mazes)))
-            for c in range(completions)
-        ]
-        for generation in sampler.sample(requests):
-            i, c = divmod(generation.request_id, completions)
-            tokens += generation.completion_tokens
-            for j, answer in enumerate(answer_format.parse(generation.text).answers):
-                rewards[i, c, j] = task.score(answer, {"maze": mazes[i].to_json()})
-                texts[i, c, j] = answer
-        say(min(first + chunk, len(mazes)), len(mazes))
-    folder = run / "pools" / pool_name(policy, num_answers, shuffled)
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / "pool.npz", rewards=rewards, answers=texts.astype(str))
-    finish(folder, {"tokens": tokens})
+    for generation in sampler.sample(requests):
+        i, c = divmod(generation.request_id, completions)
+        for j, answer in enumerate(answer_format.parse(generation.text).answers):
+            rewards[i, c, j] = task.score(answer, {"maze": mazes[i].to_json()})
+            texts[i, c, j] = answer
+    return rewards, texts.astype(str)
 
 
-def pool_name(policy: str, num_answers: int, shuffled: bool) -> str:
-    """Folder of a pool."""
-    return f"{policy}-m{num_answers}{'-shuffled' if shuffled else ''}"
+def pool_file(run: Path, policy: str, num_answers: int, shuffled: bool) -> Path:
+    """Where a pool lies."""
+    return run / "pools" / policy / f"m{num_answers}{'-shuffled' if shuffled else ''}.npz"
 
 
-def run_searches(run: Path, settings: Settings, policy: str, num_answers: int) -> None:
+def run_searches(run: Path, settings: Settings, policy: str) -> None:
     """Best-of-n and evolution with one policy at the same token budget; leaves ``search/POLICY/*.jsonl`` and curves."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from search.budget import Budget
-    from search.curves import best_so_far
-    from search.driver import run_search
-    from search.model_sampler import ModelSampler
-    from search.problem import TaskProblem
-    from search.procedures import BestOfN, Evolution
-    from search.records import Sampling
-
     quiet()
     task, source = settings.task, policy_folder(run, policy)
+    num_answers = settings.num_answers if policy == "base" else settings.arm(policy).num_answers
     mazes = list(islice(task.examples("test"), settings.search_mazes))
     answer_format = task.answer_format(num_answers)
     problems = [TaskProblem(task, task.row(maze, num_answers), answer_format) for maze in mazes]

@@ -59,12 +59,12 @@ class Settings:
     num_answers: int = 3
     warm_start_steps: int = 900
     warm_start_batch: int = 32
-    warm_start_lr: float = 2e-3
+    warm_start_lr: float = 3e-3
     train_mazes: int = 4000
     generated_tokens: int = 400_000
     prompts_per_step: int = 12
     answers_per_prompt: int = 24
-    learning_rate: float = 3e-4
+    learning_rate: float = 5e-4
     look_every: int = 10
     eval_mazes: int = 100
     pool_answers: int = 30

@@ -42,12 +42,10 @@ def stages_of(settings: Settings, search: bool = True) -> list[Stage]:
 
     result = [Stage("warm start", "warm_start", (), warm)]
     result += [_training(arm.name) for arm in settings.arms]
-    pools = [("base", settings.num_answers, False), ("base", 1, False), ("base", settings.num_answers, True)]
-    pools += [(arm.name, arm.num_answers, shuffled) for arm in settings.arms for shuffled in (False, True)]
-    result += [_pool(*pool) for pool in pools]
+    policies = ["base", *(arm.name for arm in settings.arms)]
+    result += [_sampling(policy) for policy in policies]
     if search:
-        result += [_search("base", settings.num_answers)]
-        result += [_search(arm.name, arm.num_answers) for arm in settings.arms]
+        result += [_search(policy) for policy in policies]
     return result
 
 
@@ -60,23 +58,20 @@ def _training(name: str) -> Stage:
     return Stage(f"train {name}", f"arms/{name}", ("warm start",), work)
 
 
-def _pool(policy: str, num_answers: int, shuffled: bool) -> Stage:
-    from vpo.cli.study.sampling import pool_name
-
+def _sampling(policy: str) -> Stage:
     def work(run: Path, settings: Settings) -> None:
-        from vpo.cli.study.sampling import draw_pool
+        from vpo.cli.study.sampling import draw_pools
 
-        draw_pool(run, settings, policy, num_answers, shuffled)
+        draw_pools(run, settings, policy)
 
-    name = pool_name(policy, num_answers, shuffled)
-    return Stage(f"sample {name}", f"pools/{name}", (_source(policy),), work)
+    return Stage(f"sample {policy}", f"pools/{policy}", (_source(policy),), work)
 
 
-def _search(policy: str, num_answers: int) -> Stage:
+def _search(policy: str) -> Stage:
     def work(run: Path, settings: Settings) -> None:
         from vpo.cli.study.sampling import run_searches
 
-        run_searches(run, settings, policy, num_answers)
+        run_searches(run, settings, policy)
 
     return Stage(f"search with {policy}", f"search/{policy}", (_source(policy),), work)
 

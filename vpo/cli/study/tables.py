@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.metrics import best_at_k_sets, expected_best_at_k, pool_l1, simplex_weightings
-from vpo.cli.study.sampling import pool_name
+from vpo.cli.study.sampling import pool_file
 from vpo.cli.study.settings import Settings
 from vpo.tasks.maze.controls import best_blind_set, oracle_front, route_table
 from vpo.tasks.maze.routes import teacher_route, write_route
@@ -40,7 +40,7 @@ class PolicyCurves:
 
 def pool_curves(run: Path, settings: Settings, policy: str, num_answers: int, shuffled: bool = False) -> PolicyCurves:
     """Curves of a pool that the sampling stage left."""
-    with np.load(run / "pools" / pool_name(policy, num_answers, shuffled) / "pool.npz") as pool:
+    with np.load(pool_file(run, policy, num_answers, shuffled)) as pool:
         rewards, answers = pool["rewards"], pool["answers"]  # (P, C, M, D), (P, C, M)
     w_star = np.array(settings.task.w_star)
     weightings = simplex_weightings(NUM_WEIGHTINGS, len(w_star))

@@ -58,7 +58,6 @@ def warm_start(run: Path, settings: Settings) -> None:
     from trl import SFTConfig
 
     from trainers.warm_start import WarmStartTrainer
-    from vpo.looped import RandomDepth
     from vpo.tasks.maze.policy import tiny_policy, warm_start_rows
 
     quiet()
@@ -87,7 +86,6 @@ def warm_start(run: Path, settings: Settings) -> None:
         args=arguments,
         train_dataset=rows,
         processing_class=tokenizer,
-        depth_policy=RandomDepth(1, 3),
         callbacks=[ProgressLines(settings.warm_start_steps)],
     )
     started = time.perf_counter()

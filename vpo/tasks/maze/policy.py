@@ -32,7 +32,7 @@ def tiny_policy(
     layers = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
-        intermediate_size=4 * width,
+        intermediate_size=2 * width,
         num_hidden_layers=4,
         num_attention_heads=2,
         num_key_value_heads=2,

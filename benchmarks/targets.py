@@ -1,0 +1,61 @@
+"""How every benchmark ends: a JSON file under ``results/``, and a line a target with ``ok`` or ``short``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from vpo.cli.demo import hardware
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A measured figure and what was asked of it. Targets are not lowered; a short one stays visible."""
+
+    name: str
+    figure: float
+    target: float
+    at_least: bool = True
+
+    @property
+    def ok(self) -> bool:
+        return self.figure >= self.target if self.at_least else self.figure <= self.target
+
+    def __str__(self) -> str:
+        sign = ">=" if self.at_least else "<="
+        return f"{self.name}: {self.figure:.4g} (target {sign} {self.target:g}) {'ok' if self.ok else 'short'}"
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Command line with the option that every benchmark has."""
+    result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("--quick", action="store_true", help="the same in under a minute; the figures mean little")
+    return result
+
+
+def finish(name: str, command: str, quick: bool, results: dict[str, Any], targets: list[Target]) -> int:
+    """Write the results, print the targets, and return the exit status: 1 if one is short."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}{'-quick' if quick else ''}.json"
+    facts = {
+        "command": command,
+        "date": datetime.now(UTC).date().isoformat(),
+        "hardware": hardware(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in ("torch", "transformers", "trl")},
+        **results,
+        "targets": [{**asdict(target), "ok": target.ok} for target in targets],
+    }
+    path.write_text(json.dumps(facts, indent=1) + "\n")
+    print(f"\nwrote {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    for target in targets:
+        print(target)
+    return 0 if all(target.ok for target in targets) else 1

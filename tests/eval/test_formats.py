@@ -1,0 +1,63 @@
+"""The rule taxonomy, and the traps of classifiers that came before it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eval.formats import LABELS, RuleTaxonomy
+
+label = RuleTaxonomy()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "empty"),
+        ("  \n ", "empty"),
+        ("I think " + "the the the " * 20, "degenerate"),
+        ("<answer_1> 3 </answer_1> <answer_2> 4 </answer_2>", "tagged answers"),
+        ("<think>well</think> 4", "think tags"),
+        ('<tool_call>{"name": "f"}</tool_call>', "tool call"),
+        ('{"answer": 4}', "json"),
+        ("Here:\n```python\nx = 1\n```", "code fence"),
+        ("def solve(n):\n    return n + 1", "python"),
+        ("So the answer is \\boxed{4}.", "boxed"),
+        ("2 + 2 = 4\n#### 4", "final-answer marker"),
+        ("We have $x^2 = 4$, hence $x = 2$.", "latex"),
+        ("| a | b |\n| 1 | 2 |", "table"),
+        ("1. add\n2. multiply", "numbered steps"),
+        ("- add\n- multiply", "bullets"),
+        ("# Plan\nAdd them up.", "headings"),
+        ("Adding the two numbers gives four.", "prose"),
+        ("4", "other"),
+        # traps: words that look like code, prices that look like mathematics, broken markup that is not text
+        ("We define the class of all numbers and import nothing from it.", "prose"),
+        ("It costs $5 and then $6 more in the end.", "prose"),
+        ('{"answer": 4', "other"),
+    ],
+)
+def test_each_text_has_the_label_a_reader_would_give(text, expected):
+    assert label(text) == expected
+
+
+def test_a_cut_completion_is_truncated_whatever_it_began_as():
+    assert label("def solve(n):\n    return", finish_reason="length") == "truncated"
+    assert label("yes " * 100, finish_reason="length") == "degenerate"
+
+
+@given(st.text(max_size=300), st.sampled_from(["stop", "length"]))
+def test_every_text_has_exactly_one_known_label(text, reason):
+    assert label(text, reason) in LABELS
+
+
+@pytest.mark.parametrize(
+    "text", ["1. a\n" * 20_000, "- x\n" + "\n" * 200_000, "$" * 500_000, "<a_1>" * 100_000, "[" * 90_000]
+)
+def test_no_text_takes_long(text):
+    start = time.perf_counter()
+    label(text)
+    assert time.perf_counter() - start < 2  # hangs for minutes when a rule backtracks; not a measure of speed
