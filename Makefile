@@ -55,15 +55,15 @@ bench: setup  ## Run every benchmark: where the README's numbers come from
 	done
 
 setup-browser:  ## Install Chromium for the browser tests (Debian and Ubuntu, as root)
-	@if command -v chromium >/dev/null; then \
-	    echo "chromium is there already"; \
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then \
+	    echo "chromium and chromedriver are there already"; \
 	elif ! command -v apt-get >/dev/null; then \
-	    echo "apt-get is not on this system: install Chromium its own way, so that the command 'chromium' works."; exit 1; \
+	    echo "apt-get is not on this system: install Chromium its own way, so that the commands 'chromium' and 'chromedriver' work."; exit 1; \
 	elif [ "$$(id -u)" -ne 0 ]; then \
-	    echo "installing Chromium needs root: sudo apt-get install chromium"; exit 1; \
+	    echo "installing Chromium needs root: sudo apt-get install chromium chromium-driver"; exit 1; \
 	else \
 	    for try in 1 2 3; do apt-get update -qq && break; echo "apt-get update failed ($$try of 3)"; sleep 10; done; \
-	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; \
 	fi
 
 clean:  ## Remove caches and build leftovers; runs/ and .venv stay

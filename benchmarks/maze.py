@@ -1,10 +1,10 @@
 """Does VPO keep a policy diverse and competent where GRPO narrows it, and is that no artefact?
 
-Each seed warm-starts a fresh looped policy on 5x5 mazes and trains it on with GRPO (single answers), with the multi-answer
-sum of the VPO authors' baseline, and with VPO, all with the same number of generated tokens; then 30 answers a policy are
-drawn for each of 100 held-out mazes. Beside them stand the untrained base, a blind control (the best fixed routes), the
-oracle (every route), and the same policies with shuffled prompts. About 8 minutes a seed on 2 cores; killed and started
-again it goes on where it was.
+Each seed warm-starts a fresh looped policy on 5x5 mazes and trains it on with GRPO (single answers), with the sum over
+several answers of the VPO authors' baseline, and with VPO, all with the same number of generated tokens; then 30
+answers a policy are drawn for each of 100 held-out mazes. Beside them stand the base before RL, a blind control (the
+best fixed routes), the oracle (every route), and the same policies with shuffled prompts. About 6 minutes a seed on 2
+cores; killed and started again it goes on where it was.
 """
 
 from __future__ import annotations

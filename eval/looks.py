@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from eval.formats import RuleTaxonomy, Taxonomy
 from eval.metrics import best_at_k_sets, distinct_answers, label_shares, pool_l1
-from eval.rollouts import pools
+from eval.rollouts import RolloutLogError, pools
 
 LabelFunction = Callable[[str, dict[str, Any]], str]
 
@@ -60,6 +60,24 @@ class Look:
     shares: dict[str, float] = field(default_factory=dict)
     format_shares: dict[str, float] = field(default_factory=dict)
 
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Look:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: The text is no JSON object with the fields of a look.
+        """
+        raw = json.loads(text)
+        names = {each.name for each in fields(cls)}
+        if not isinstance(raw, dict) or raw.keys() != names:
+            unfit = sorted(raw.keys() ^ names) if isinstance(raw, dict) else type(raw).__name__
+            raise ValueError(f"unknown or missing: {unfit}, expected the fields of a look")
+        return cls(**raw)
+
 
 def look_at(
     steps: Iterable[tuple[int, list[dict[str, Any]]]],
@@ -80,6 +98,7 @@ def look_at(
 
     Raises:
         ValueError: There are no rollouts, or ``w_star`` does not fit the components.
+        TypeError: A label is no text.
     """
     taxonomy = taxonomy or RuleTaxonomy()
     weights = np.asarray(w_star, dtype=float)
@@ -87,25 +106,28 @@ def look_at(
     rows = [row for _, step_rows in by_step for row in step_rows]
     if not rows:
         raise ValueError("there are no rollouts to look at: expected at least one step with rows.")
-    components = next((row["components"] for row in rows if row["components"]), [])
+    components: list[str] = next((row["components"] for row in rows if row["components"]), [])
     if components and len(components) != len(weights):
         raise ValueError(
             f"w_star has {len(weights)} weights, the rollouts have components {components}: give one weight for each."
         )
-    seen = [pool for _, step_rows in by_step for pool in pools(step_rows, num_answers)]
+    seen = [pool for _, step_rows in by_step for pool in pools(step_rows, num_answers, len(weights))]
     distances, firsts, bests = [], [], []
     for pool in seen:
         if pool.exists.sum() >= 2:
             distances.append(float(pool_l1(pool.rewards[pool.exists])))
-        if pool.rewards.shape[-1] == len(weights):
-            utility = pool.rewards @ weights  # (C, M); missing answers are worth 0
-            firsts.append(float(best_at_k_sets(utility, 1)))
-            bests.append(float(utility.max()))
+        utility = pool.rewards @ weights  # (C, M); missing answers are worth 0
+        firsts.append(float(best_at_k_sets(utility, 1)))
+        bests.append(float(utility.max()))
     vectors = [vector for row in rows for vector in row["rewards"]]
     means = np.mean(vectors, axis=0).tolist() if vectors else []
-    texts = [(answer, row) for row in rows for answer in row["answers"]]
-    kinds = [label(answer, json.loads(row["metadata"])) for answer, row in texts] if label else []
-    formats = [taxonomy(row["completion"], row["finish_reason"]) for row in rows]
+    data = {text: _dataset_row(text) for text in {row["metadata"] for row in rows}}
+    texts = [(answer, data[row["metadata"]]) for row in rows for answer in row["answers"]]
+    kinds = [_labelled(label, answer, columns) for answer, columns in texts] if label else []
+    formats = [
+        _labelled(taxonomy, completion_text(row["completion"]), row["finish_reason"], data[row["metadata"]])
+        for row in rows
+    ]
     return Look(
         step=by_step[-1][0],
         epoch=float(rows[-1]["epoch"]),
@@ -115,8 +137,8 @@ def look_at(
         pool_l1=float(np.mean(distances)) if distances else None,
         distinct=float(np.mean([distinct_answers(a for set_ in pool.answers for a in set_) for pool in seen])),
         pool_size=float(np.mean([pool.exists.sum() for pool in seen])),
-        best_at_1=float(np.mean(firsts)) if firsts else 0.0,
-        best_of_pool=float(np.mean(bests)) if bests else 0.0,
+        best_at_1=float(np.mean(firsts)),
+        best_of_pool=float(np.mean(bests)),
         set_reward=float(np.mean([row["set_reward"] for row in rows])),
         answers_per_completion=len(texts) / len(rows),
         parse_failure_rate=float(np.mean([not row["answers"] for row in rows])),
@@ -128,33 +150,74 @@ def look_at(
 
 
 def append_look(path: Path, look: Look) -> None:
-    """Add a look to a JSONL file and see it onto the disk."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(look)) + "\n")
+    """Add a look to a JSONL file and see it onto the disk; a line that a kill has torn is cut off first."""
+    with path.open("a+b") as file:
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(look.to_json().encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
 
 
 def read_looks(path: Path) -> list[Look]:
-    """Looks of a file, oldest first; a last line that was cut off by a kill is left out."""
+    """Looks of a file, oldest first; a last line without its end was torn by a kill, and is left out.
+
+    Raises:
+        ValueError: Another line is no look.
+    """
     if not path.exists():
         return []
     looks = []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    *lines, _torn = path.read_bytes().split(b"\n")  # bytes: a kill may cut through a letter
     for number, line in enumerate(lines, 1):
-        if not line:
-            continue
         try:
-            looks.append(Look(**json.loads(line)))
-        except (ValueError, TypeError) as error:
-            if number == len(lines):
-                break
-            raise ValueError(f"{path}, line {number} is no look ({error}): the file was edited or damaged.") from error
+            looks.append(Look.from_json(line.decode()))
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, line {number} is no look ({error}): the file was edited, damaged, or written by another "
+                "version. Delete the file; the rollout log still has all that it told."
+            ) from error
     return looks
 
 
 def write_looks(path: Path, looks: Sequence[Look]) -> None:
     """Replace the file in one step."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(json.dumps(asdict(look)) + "\n" for look in looks), encoding="utf-8")
+    temporary.write_bytes(b"".join(look.to_json().encode() + b"\n" for look in looks))
     os.replace(temporary, path)
+
+
+def completion_text(completion: str) -> str:
+    """The text of a logged completion: of chat messages, which the log holds as JSON, what they say."""
+    if not completion.startswith('[{"role"'):
+        return completion
+    try:
+        messages = json.loads(completion)
+    except ValueError:
+        return completion
+    contents = [message.get("content") if isinstance(message, dict) else None for message in messages]
+    return "\n".join(content for content in contents if isinstance(content, str))
+
+
+def _dataset_row(metadata: str) -> dict[str, Any]:
+    try:
+        columns = json.loads(metadata)
+    except ValueError:
+        columns = None
+    if not isinstance(columns, dict):
+        raise RolloutLogError(
+            f"metadata is {metadata[:60]!r}: expected a JSON object with the other columns of the dataset row. Write "
+            "'{}' where there are none."
+        )
+    return columns
+
+
+def _labelled(function: Callable[..., str], text: str, *rest: Any) -> str:
+    try:
+        kind = function(text, *rest)
+    except Exception as error:
+        error.add_note(f"This was to be labelled: {text[:200]!r}")
+        raise
+    if not isinstance(kind, str):
+        raise TypeError(f"the label of {text[:60]!r} is {kind!r}: expected text. Return 'other' where no kind fits.")
+    return kind

@@ -1,7 +1,7 @@
 """The monitor's first cut: looks at the rollout log while a run trains.
 
-It reports; it raises no alarms yet. An alarm that can be trusted needs a controlled rate of false ones, which is work of
-its own.
+It reports; it raises no alarms yet. An alarm that can be trusted needs a controlled rate of false ones, which is work
+of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from eval.formats import Taxonomy
 from eval.looks import LabelFunction, Look, append_look, look_at, read_looks, write_looks
 from eval.rollouts import read_rollouts
 
@@ -28,6 +29,13 @@ class RolloutMonitor(TrainerCallback):
         num_answers: m.
         every: Steps between looks.
         label: Kind of an answer from its text and dataset row, see :func:`eval.looks.look_at`.
+        taxonomy: Formats of completions; :class:`~eval.formats.RuleTaxonomy` by default.
+
+    Attributes:
+        looks: Looks of the run so far, oldest first; none on other processes than the main one.
+
+    Raises:
+        ValueError: ``every`` or ``num_answers`` is below 1, or ``w_star`` is empty.
     """
 
     def __init__(
@@ -37,14 +45,20 @@ class RolloutMonitor(TrainerCallback):
         num_answers: int,
         every: int = 10,
         label: LabelFunction | None = None,
+        taxonomy: Taxonomy | None = None,
     ) -> None:
         if every < 1:
-            raise ValueError(f"every is {every}: expected at least 1 step between looks.")
+            raise ValueError(f"every is {every}: expected at least 1 step between looks. Use 10.")
+        if num_answers < 1:
+            raise ValueError(f"num_answers is {num_answers}: expected at least 1. Give VPOConfig's num_answers.")
+        if len(w_star) == 0:
+            raise ValueError("w_star is empty: expected one weight a component. Give the weights of deployment.")
         self.run_dir = Path(run_dir)
         self.w_star = tuple(w_star)
         self.num_answers = num_answers
         self.every = every
         self.label = label
+        self.taxonomy = taxonomy
         self.looks: list[Look] = []
 
     @property
@@ -78,6 +92,6 @@ class RolloutMonitor(TrainerCallback):
         # A process that is ahead may have written files of the step to come already.
         steps = [(step, rows) for step, rows in read_rollouts(self.run_dir / "rollouts", last) if step < steps_done]
         if steps:
-            look = look_at(steps, self.w_star, self.num_answers, self.label)
+            look = look_at(steps, self.w_star, self.num_answers, self.label, self.taxonomy)
             self.looks.append(look)
             append_look(self.path, look)

@@ -36,6 +36,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -83,13 +84,20 @@ def read_rollouts(folder: str | Path, after_step: int = -1) -> Iterator[tuple[in
     """Yield (step, rows) for each step that is there, in order, all processes together.
 
     Args:
-        folder: The run's ``rollouts`` folder.
+        folder: The run's ``rollouts`` folder. It may be growing: files appear whole.
         after_step: Leave out this step and all before.
 
     Raises:
-        RolloutLogError: A file is damaged, or lacks a column of the schema.
+        FileNotFoundError: There is no such folder.
+        RolloutLogError: A file is damaged, comes from a newer version, or does not have the schema's columns.
     """
-    step, rows = -1, []
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(
+            f"there is no rollout log at {folder}: expected the `rollouts` folder in a run's output_dir. Check that "
+            "the run trains with VPOTrainer and log_rollouts=True, and that the monitor's run_dir is its output_dir."
+        )
+    step = -1
+    rows: list[dict[str, Any]] = []
     for path in rollout_files(folder, after_step):
         match = _FILE.fullmatch(path.name)
         assert match is not None
@@ -97,27 +105,65 @@ def read_rollouts(folder: str | Path, after_step: int = -1) -> Iterator[tuple[in
             yield step, rows
             rows = []
         step = int(match[2])
-        rows = rows + _read(path)
+        rows = rows + read_rollout_file(path)
     if rows:
         yield step, rows
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def read_rollout_file(path: Path) -> list[dict[str, Any]]:
+    """Rows of one file of the log; none if a resumed run has just deleted it, to generate its step anew.
+
+    Raises:
+        RolloutLogError: As :func:`read_rollouts`.
+    """
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+    except FileNotFoundError:
+        return []
     except (pa.ArrowException, OSError) as error:
         raise RolloutLogError(
             f"{path} cannot be read as Parquet ({error}): the file is damaged. Files are renamed into place whole, so "
             "this is no interrupted run; delete the file, and that batch is left out."
         ) from error
+    version = (table.schema.metadata or {}).get(b"vpo_rollouts", SCHEMA_VERSION)
+    if not version.isdigit() or int(version) > int(SCHEMA_VERSION):
+        raise RolloutLogError(
+            f"{path} has schema version {version.decode(errors='replace')}: expected {SCHEMA_VERSION.decode()} at "
+            "most. Read it with the version of vpo that wrote it."
+        )
     for field in ROLLOUT_SCHEMA:
-        if field.name not in table.schema.names:
-            raise RolloutLogError(
-                f"{path} has no column '{field.name}': expected the columns of a rollout log, got "
-                f"{', '.join(table.schema.names)}. Point at the `rollouts` folder of a VPO run."
-            )
-    rows: list[dict[str, Any]] = table.to_pylist()
+        _check_column(table, field, path)
+    answers, vectors = (pc.list_value_length(table[name]) for name in ("answers", "rewards"))
+    if not pc.all(pc.equal(answers, vectors), min_count=0).as_py():
+        raise RolloutLogError(
+            f"{path}, columns 'answers' and 'rewards': a row has not as many of one as of the other, expected one "
+            "reward vector an answer. It was not written by RolloutLog, or edited; delete the file."
+        )
+    rows: list[dict[str, Any]] = table.select(ROLLOUT_SCHEMA.names).to_pylist()
     return rows
+
+
+def _check_column(table: pa.Table, field: pa.Field, path: Path) -> None:
+    if field.name not in table.schema.names:
+        raise RolloutLogError(
+            f"{path} has no column '{field.name}': expected the columns of a rollout log, got "
+            f"{', '.join(table.schema.names)}. Point at the `rollouts` folder of a VPO run."
+        )
+    column = table[field.name]
+    if column.type != field.type:
+        raise RolloutLogError(
+            f"{path}, column '{field.name}' is {column.type}: expected {field.type}. Write it with ROLLOUT_SCHEMA."
+        )
+    num_missing = column.null_count
+    while pa.types.is_list(column.type):
+        column = pc.list_flatten(column)
+        num_missing += column.null_count
+    if num_missing:
+        raise RolloutLogError(
+            f"{path}, column '{field.name}' lacks {num_missing} of its values: expected all of them. Write an empty "
+            "list or text for nothing."
+        )
 
 
 @dataclass(frozen=True)
@@ -130,20 +176,23 @@ class Pool:
     answers: tuple[tuple[str, ...], ...]
 
 
-def pools(rows: list[dict[str, Any]], num_answers: int) -> list[Pool]:
-    """Group the rows of one step by prompt.
+def pools(rows: list[dict[str, Any]], num_answers: int, num_components: int | None = None) -> list[Pool]:
+    """Group the rows of one step by prompt, whichever process generated them.
+
+    A prompt that stands twice in a step's batch gives one pool with all its completions.
 
     Args:
         rows: Rows as :func:`read_rollouts` yields them.
         num_answers: M.
+        num_components: D; None takes it from the rows, which know it as soon as one answer of the run could be read.
 
     Raises:
-        RolloutLogError: A completion holds more than ``num_answers`` answers.
+        RolloutLogError: A completion holds more than M answers, or a reward vector does not have D entries.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row["prompt_id"], []).append(row)
-    dim = max((len(row["components"]) for row in rows), default=1) or 1
+    dim = num_components or max((len(row["components"]) for row in rows), default=1) or 1
     result = []
     for prompt_id, members in groups.items():
         rewards = np.zeros((len(members), num_answers, dim))
@@ -155,6 +204,11 @@ def pools(rows: list[dict[str, Any]], num_answers: int) -> list[Pool]:
                     f"{num_answers}. Pass the num_answers the run was made with."
                 )
             for m, vector in enumerate(row["rewards"]):
+                if len(vector) != dim:
+                    raise RolloutLogError(
+                        f"a reward vector of prompt {prompt_id} has {len(vector)} entries: expected {dim}, one a "
+                        "component. Look at the runs of different tasks apart."
+                    )
                 rewards[c, m], exists[c, m] = vector, True
         result.append(Pool(prompt_id, rewards, exists, tuple(tuple(row["answers"]) for row in members)))
     return result

@@ -148,8 +148,10 @@ def pins() -> dict[str, str]:
 
 def requirements() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    # vLLM is not among the pins: it pins a stack of its own, which only a machine that uses it should have.
-    extras = [line for name, lines in project["optional-dependencies"].items() if name != "vllm" for line in lines]
+    # vLLM and Ray are not among the pins: they pin stacks of their own, which only machines that use them should have.
+    unpinned = {"vllm", "ray"}
+    optional = project["optional-dependencies"]
+    extras = [line for name, lines in optional.items() if name not in unpinned for line in lines]
     return [found for line in [*project["dependencies"], *extras] if (found := Requirement(line)).name != "vpo"]
 
 

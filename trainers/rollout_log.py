@@ -36,10 +36,14 @@ class RolloutLog:
         for torn in self.folder.glob(f"rank{rank:04d}-*.tmp"):
             torn.unlink()  # left by a run that was killed while writing
 
-    def drop_after(self, step: int) -> None:
-        """Delete this process's rollouts of later steps: a resumed run makes them again."""
-        for path in self.folder.glob(f"rank{self.rank:04d}-step*.parquet"):
-            if int(path.name.split("step")[1][:8]) > step:
+    def drop_after(self, step: int, num_processes: int = 1) -> None:
+        """Delete rollouts of later steps, which a resumed run makes again.
+
+        Every process cleans up after itself; the first one also after processes that are no more.
+        """
+        for path in self.folder.glob("rank*-step*.parquet"):
+            rank, later = int(path.name[4:8]), int(path.name.split("step")[1][:8]) > step
+            if later and (rank == self.rank or (self.rank == 0 and rank >= num_processes)):
                 path.unlink()
 
     def write(self, step: int, index: int, rows: Sequence[Mapping[str, Any]]) -> Path:

@@ -1,8 +1,8 @@
 """VPOTrainer: TRL's GRPOTrainer, paid for sets of answers under a vector reward (VPO, arXiv 2605.22817).
 
 Three touches, nothing of TRL copied: reward functions are wrapped so that TRL calls them on completions and they see
-answers; ``_calculate_rewards`` gathers the reward vectors of all processes; ``_generate_and_score_completions`` replaces
-TRL's advantages by those of the objective. Loss, sampling, logging, checkpointing and distribution stay TRL's.
+answers; ``_calculate_rewards`` gathers the reward vectors of all processes; ``_generate_and_score_completions`` puts
+the objective's advantages in the place of TRL's. Loss, sampling, logging, checkpointing and distribution stay TRL's.
 
 Shape letters: B completions of this process, N of all processes, G in a group, M answers a completion, D components,
 K weightings.
@@ -70,7 +70,7 @@ class VPOTrainer(GRPOTrainer):
     _paper = {
         "title": "Vector Policy Optimization",
         "id": "2605.22817",
-        "citation": "@article{vpo2026,\n    title  = {Vector Policy Optimization},\n    eprint = {arXiv:2605.22817},\n}",
+        "citation": "@article{vpo2026,\n    title = {Vector Policy Optimization},\n    eprint = {arXiv:2605.22817},\n}",
     }
 
     args: VPOConfig
@@ -136,7 +136,7 @@ class VPOTrainer(GRPOTrainer):
         ids = closing["input_ids"]
         if len(ids) != 1 or ids[0] == self._tokenizer.unk_token_id:
             return
-        self.eos_token_ids = [*self.eos_token_ids, ids[0]]
+        self.eos_token_ids: list[int] = [*self.eos_token_ids, ids[0]]
         model = self.accelerator.unwrap_model(self.model)
         model.generation_config.eos_token_id = self.eos_token_ids  # saved with the policy: it samples as it was trained
         if not self.use_vllm:
@@ -252,7 +252,7 @@ class VPOTrainer(GRPOTrainer):
     def _log_rollouts(self, scored: _Scored, scores: Tensor, advantages: Tensor, index: int) -> None:
         if self._rollouts is None:
             self._rollouts = RolloutLog(self.rollout_folder, self.accelerator.process_index)
-            self._rollouts.drop_after(self.state.global_step - 1)
+            self._rollouts.drop_after(self.state.global_step - 1, self.accelerator.num_processes)
         batch = {
             "step": self.state.global_step,
             "epoch": float(self.state.epoch or 0.0),

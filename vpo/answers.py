@@ -217,6 +217,19 @@ class AnswerFormat:
         return f"</{self.tag}_{number}>"
 
 
+def completion_text(completion: str | list[dict[str, Any]]) -> str:
+    """Text of a completion: itself, or the content of its last assistant message."""
+    if isinstance(completion, str):
+        return completion
+    for message in reversed(completion):
+        if message.get("role") == "assistant":
+            content = message.get("content") or ""
+            if isinstance(content, str):
+                return content
+            return "".join(part.get("text", "") for part in content if part.get("type") == "text")
+    return ""
+
+
 def _append_to_last_user_message(messages: Any, request: str) -> list[dict[str, Any]]:
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise TypeError(

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vpo.answers import AnswerFormat, AnswerSet
+from vpo.answers import AnswerFormat, AnswerSet, completion_text
 from vpo.reward_values import RewardError, check_rewards
 
 _SHARED_KWARGS = ("trainer_state", "log_extra", "log_metric")  # what TRL passes that has no row a completion
@@ -105,7 +105,7 @@ class AnswerReward:
         self, prompts: list[Any], completions: list[Any], kwargs: dict[str, Any]
     ) -> tuple[tuple[AnswerSet, ...], dict[str, Any]]:
         """Parse, and lay out the function's arguments with one row an answer; none if there is no answer."""
-        answer_sets = tuple(self.answer_format.parse(_text(completion)) for completion in completions)
+        answer_sets = tuple(self.answer_format.parse(completion_text(completion)) for completion in completions)
         rows = [row for row, found in enumerate(answer_sets) for _ in found.answers]
         if not rows:
             return answer_sets, {}
@@ -285,16 +285,3 @@ def _is_async(func: Any) -> bool:
 def _regroup(flat: list[Any], answer_sets: Sequence[AnswerSet]) -> list[list[Any]]:
     rest = iter(flat)
     return [[next(rest) for _ in found.answers] for found in answer_sets]
-
-
-def _text(completion: str | list[dict[str, Any]]) -> str:
-    """Text of a completion: itself, or the content of its last assistant message."""
-    if isinstance(completion, str):
-        return completion
-    for message in reversed(completion):
-        if message.get("role") == "assistant":
-            content = message.get("content") or ""
-            if isinstance(content, str):
-                return content
-            return "".join(part.get("text", "") for part in content if part.get("type") == "text")
-    return ""

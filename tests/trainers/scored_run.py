@@ -36,13 +36,14 @@ def main(out: Path) -> None:
         """Completions that depend on the prompt and on the place in the *global* batch, not on the process."""
         first = trainer.accelerator.process_index * len(prompts)
         rows = []
-        for i, prompt in enumerate(prompts):
+        for i in range(len(prompts)):
             draw = torch.Generator().manual_seed(1000 * trainer.state.global_step + first + i)
             colours = [("red", "blue", "green")[int(torch.randint(3, (1,), generator=draw))] for _ in range(6)]
             if (first + i) % 5 == 4:
                 text = " ".join(colours)  # no tags: a parse failure
             else:
-                text = f"<answer_1> {' '.join(colours[: 1 + (first + i) % 3])} </answer_1> <answer_2> {colours[4]} </answer_2>"
+                some = " ".join(colours[: 1 + (first + i) % 3])
+                text = f"<answer_1> {some} </answer_1> <answer_2> {colours[4]} </answer_2>"
             rows.append([*tokenizer(text)["input_ids"], 2])
         return {
             "prompt_ids": [tokenizer(p)["input_ids"] for p in prompts],

@@ -163,8 +163,9 @@ def test_a_resumed_log_drops_what_will_be_made_again(tmp_path):
         log.write(step, 0, [])
     log.write(1, 1, [])
     (tmp_path / "rank0000-step00000009.tmp").write_bytes(b"torn")
-    RolloutLog(tmp_path, rank=1).write(3, 0, [])
-    RolloutLog(tmp_path, rank=0).drop_after(1)
+    for rank in (1, 2):  # the run is resumed with two processes, of which rank 1 cleans up for itself
+        RolloutLog(tmp_path, rank).write(3, 0, [])
+    RolloutLog(tmp_path, rank=0).drop_after(1, num_processes=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "rank0000-step00000000.parquet",
         "rank0000-step00000001-1.parquet",
@@ -274,7 +275,7 @@ def test_gradient_checkpointing_and_the_reference_model_work_with_a_looped_polic
 ):
     make_policy().save_pretrained(tmp_path / "start")
     tokenizer.save_pretrained(tmp_path / "start")
-    args = VPOConfig(**{**arguments, "gradient_checkpointing": True}, beta=0.01)
+    args = VPOConfig(**{**arguments, "gradient_checkpointing": True}, beta=0.01, num_answers=1)
     trainer = VPOTrainer(
         model=str(tmp_path / "start"), reward_funcs=[length_reward, hits_reward], args=args, train_dataset=prompts
     )

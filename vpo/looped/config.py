@@ -16,7 +16,7 @@ class LoopedConfig(PreTrainedConfig):
 
     Args:
         layer_config: Configuration of the decoder layers, as an object or a dict with ``model_type``. Its
-            ``num_hidden_layers`` counts *physical* layers and must equal ``prelude_layers + core_layers + coda_layers``.
+            ``num_hidden_layers`` counts *physical* layers: ``prelude_layers + core_layers + coda_layers``.
         prelude_layers: Layers run once before the loop. Their output is the signal that is re-injected at every loop.
         core_layers: Layers of the shared core.
         coda_layers: Layers run once after the loop.
@@ -36,7 +36,7 @@ class LoopedConfig(PreTrainedConfig):
     # TRL reads ``config.auto_map`` unconditionally when it loads a reference model by path.
     auto_map: ClassVar[dict[str, str]] = {}
 
-    layer_config: dict[str, Any] | PreTrainedConfig | None = None
+    layer_config: Any = None  # a dict, as it comes from JSON, becomes a PreTrainedConfig
     prelude_layers: int = 1
     core_layers: int = 2
     coda_layers: int = 1

@@ -82,12 +82,14 @@ class LoopedModel(LoopedPreTrainedModel):
         """Run prelude, loops and coda.
 
         Args:
-            input_ids: (B, T) tokens; or give ``inputs_embeds`` (B, T, H).
+            input_ids: (B, T) tokens, or None if ``inputs_embeds`` are given.
             attention_mask: (B, past + T), 1 for real tokens; left padding does not change a row's result.
             position_ids: (B, T); by default counted over the real tokens of ``attention_mask``.
             past_key_values: Cache of earlier tokens; must have been filled with the same number of loops.
+            inputs_embeds: (B, T, H) token embeddings instead of ``input_ids``.
             use_cache: Return a cache (default: ``config.use_cache`` outside training).
             num_loops: Loops for this call, instead of the model's depth policy.
+            **kwargs: Passed to every decoder layer.
 
         Returns:
             ``last_hidden_state`` (B, T, H), already normed, and the cache.
@@ -113,7 +115,7 @@ class LoopedModel(LoopedPreTrainedModel):
         past = past_key_values.get_seq_length() if past_key_values is not None else 0
         if position_ids is None:
             position_ids = _positions(attention_mask, past, embeds)
-        signal = embeds if self.positions is None else embeds + self._position_embedding(position_ids)
+        signal = embeds if self.positions is None else embeds + self._position_embedding(self.positions, position_ids)
         context = {
             "attention_mask": create_causal_mask(
                 config=self.config.layer_config,
@@ -146,14 +148,14 @@ class LoopedModel(LoopedPreTrainedModel):
             state = updated if active is None else torch.where(active, updated, state)
         return _run(self.layers[core_end:], state, cache, -core, context)
 
-    def _position_embedding(self, position_ids: Tensor) -> Tensor:
+    def _position_embedding(self, positions: nn.Embedding, position_ids: Tensor) -> Tensor:
         last = int(position_ids.max())
         if last >= self.config.learned_positions:
             raise ValueError(
                 f"position {last} is past the {self.config.learned_positions} learned ones: shorten the prompt or "
                 "max_completion_length, or build the model with more learned_positions."
             )
-        return self.positions(position_ids)
+        return positions(position_ids)
 
 
 class LoopedForCausalLM(LoopedPreTrainedModel, GenerationMixin):

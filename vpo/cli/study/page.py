@@ -20,8 +20,8 @@ from vpo.tasks.maze.routes import walk
 _NOTES = [
     "One seed on one machine: a picture of the effect, not a measurement of it. `python benchmarks/maze.py` repeats it "
     "over several seeds with fresh warm starts and prints standard errors.",
-    "best@k of multi-answer policies counts answers as they are written: whole completions in random order, the first k "
-    "answers kept. A single-answer policy's k answers are k completions.",
+    "best@k of multi-answer policies counts answers as they are written: whole completions in random order, of which "
+    "the first k answers are kept. A single-answer policy's k answers are k completions.",
     "The arms generated equally many tokens in training, and every search may generate equally many for a maze.",
 ]
 

@@ -71,7 +71,8 @@ def run_studies(studies: Sequence[tuple[Path, Settings]], search: bool = True, w
 
 
 def _schedule(jobs: list[_Job], workers: int, bars: Progress, whole: TaskID | None) -> None:
-    waiting, running = list(jobs), []
+    waiting = list(jobs)
+    running: list[_Job] = []
     while waiting or running:
         for job in [job for job in running if job.process is not None and job.process.poll() is not None]:
             running.remove(job)

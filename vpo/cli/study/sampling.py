@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -12,8 +14,8 @@ from search.budget import Budget
 from search.curves import best_so_far
 from search.driver import run_search
 from search.model_sampler import ModelSampler
-from search.problem import TaskProblem
-from search.procedures import BestOfN, Evolution
+from search.problem import Problem, TaskProblem
+from search.procedures import BestOfN, Evolution, Procedure
 from search.records import Request, Sampling
 from search.seeds import request_seed
 from vpo.cli.study.settings import Settings
@@ -92,7 +94,10 @@ def run_searches(run: Path, settings: Settings, policy: str) -> None:
     sampler = ModelSampler(
         AutoModelForCausalLM.from_pretrained(source), AutoTokenizer.from_pretrained(source), batch_size=512
     )
-    procedures = {"best-of-n": lambda p: BestOfN(), "evolution": lambda p: Evolution(p.mutate)}
+    procedures: dict[str, Callable[[Problem], Procedure]] = {
+        "best-of-n": lambda problem: BestOfN(),
+        "evolution": lambda problem: Evolution(problem.mutate),
+    }
     folder = run / "search" / policy
     folder.mkdir(parents=True, exist_ok=True)
     grid = np.linspace(0, settings.search_tokens, 41)[1:]
@@ -114,5 +119,6 @@ def run_searches(run: Path, settings: Settings, policy: str) -> None:
         curves[name] = best_so_far(results, grid, "completion_tokens")
         answers_grid = np.arange(1, settings.search_tokens // 12)
         curves[f"{name} answers"] = best_so_far(results, answers_grid, "answers")
-    np.savez_compressed(folder / "curves.npz", grid=grid, answers_grid=answers_grid, **curves)
+    arrays: dict[str, Any] = {"grid": grid, "answers_grid": answers_grid, **curves}
+    np.savez_compressed(folder / "curves.npz", **arrays)
     finish(folder, {})

@@ -74,7 +74,7 @@ class Settings:
 
     @property
     def task(self) -> MazeTask:
-        """The maze task of this study. Its mazes are the same for every seed, so that seeds differ in training alone."""
+        """The maze task; its mazes are the same for every seed, so that seeds differ in training alone."""
         return MazeTask(maze=self.maze)
 
     def arm(self, name: str) -> Arm:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics import best_at_k_sets, expected_best_at_k, pool_l1, simplex_weightings
+from eval.metrics import best_at_k_curve, expected_best_at_k_curve, pool_l1, simplex_weightings
 from vpo.cli.study.sampling import pool_file
 from vpo.cli.study.settings import Settings
 from vpo.tasks.maze.controls import best_blind_set, oracle_front, route_table
@@ -44,11 +44,10 @@ def pool_curves(run: Path, settings: Settings, policy: str, num_answers: int, sh
         rewards, answers = pool["rewards"], pool["answers"]  # (P, C, M, D), (P, C, M)
     w_star = np.array(settings.task.w_star)
     weightings = simplex_weightings(NUM_WEIGHTINGS, len(w_star))
-    ks = range(1, rewards.shape[1] * rewards.shape[2] + 1)
     flat = rewards.reshape(len(rewards), -1, len(w_star))
     return PolicyCurves(
-        best=np.stack([best_at_k_sets(rewards @ w_star, k) for k in ks], axis=1),
-        expected=np.stack([expected_best_at_k(rewards, weightings, k) for k in ks], axis=1),
+        best=best_at_k_curve(rewards @ w_star),
+        expected=expected_best_at_k_curve(rewards, weightings),
         pool_l1=float(pool_l1(flat).mean()),
         distinct=float(np.mean([len(set(row.ravel())) for row in answers])),
         completion=float(rewards[..., 0].mean()),

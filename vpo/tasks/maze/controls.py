@@ -54,8 +54,8 @@ def route_table(routes: Sequence[str], mazes: Sequence[Maze], notation: Notation
 def best_blind_set(table: NDArray[np.float64], weights: NDArray[np.float64], size: int) -> list[int]:
     """Greedy choice of ``size`` columns of ``table`` (P, R, D) that maximises the mean best utility.
 
-    ``weights`` (K, D): one row for a fixed taste, many for a random one. The greedy choice is within 1 - 1/e of the best
-    set, since the mean of a maximum is submodular.
+    ``weights`` (K, D): one row for a fixed taste, many for a random one. The greedy choice is within 1 - 1/e of the
+    best set, since the mean of a maximum is submodular.
     """
     utility = np.einsum("prd,kd->rpk", table, weights)
     chosen: list[int] = []

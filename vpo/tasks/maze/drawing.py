@@ -35,7 +35,8 @@ def draw_routes(maze: Maze, routes: Sequence[Sequence[Cell]], title: str) -> str
             )
             if symbol in _LETTER:
                 parts.append(
-                    f'<text x="{x + 5}" y="{y + 14}" font-size="12" font-family="sans-serif" fill="#222">{symbol}</text>'
+                    f'<text x="{x + 5}" y="{y + 14}" font-size="12" font-family="sans-serif" fill="#222">'
+                    f"{symbol}</text>"
                 )
     counts: dict[tuple[Cell, ...], int] = {}
     for route in routes:

@@ -1,7 +1,8 @@
 """Mazes in which no single route takes everything (VPO, arXiv 2605.22817, maze domain; our own generator).
 
-Start and exit lie in opposite corners, gold lies around the third corner, diamonds around the fourth, lava anywhere. The
-step budget allows a detour to one of the two corners but never to both, so the best answer depends on what one wants.
+Start and exit lie in opposite corners, gold lies around the third corner, diamonds around the fourth, lava anywhere.
+The step budget allows a detour to one of the two corners but never to both, so the best answer depends on what one
+wants.
 
 Solvability holds by construction: a maze is kept only after a route through each corner and a lava-free route have been
 found within the budget, which is shorter than the shortest tour of both corners. Cells are (row, column), row 0 on top.
@@ -141,8 +142,8 @@ class Maze:
         for r, row in enumerate(data["rows"]):
             for c, symbol in enumerate(row):
                 cells[symbol].add((r, c))
-        kinds = (frozenset(cells[symbol]) for symbol in "#GDL")
-        return cls(len(data["rows"]), *kinds, budget=data["budget"])
+        walls, gold, diamonds, lava = (frozenset(cells[symbol]) for symbol in "#GDL")
+        return cls(len(data["rows"]), walls, gold, diamonds, lava, data["budget"])
 
 
 def distances(maze: Maze, origin: Cell, avoid: frozenset[Cell] = frozenset()) -> dict[Cell, int]:
