@@ -83,8 +83,9 @@ class RolloutMonitor(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Look at what came after the last regular look."""
-        if state.is_world_process_zero:
+        """Look at what came after the last regular look, unless that is too little to be held against the others."""
+        last = self.looks[-1].step if self.looks else -1
+        if state.is_world_process_zero and (state.global_step - 1 - last >= self.every / 2 or not self.looks):
             self._look(state.global_step)
 
     def _look(self, steps_done: int) -> None:

@@ -90,8 +90,16 @@ def test_a_fresh_run_in_an_old_folder_starts_its_looks_anew(tmp_path):
     for path in (tmp_path / "rollouts").iterdir():
         path.unlink()  # the trainer's writer does so
     monitor = monitor_of(tmp_path)
-    Run(tmp_path).train(monitor, 0, 2)
-    assert [look.step for look in read_looks(monitor.path)] == [0, 1]
+    Run(tmp_path).train(monitor, 0, 3)
+    assert [look.step for look in read_looks(monitor.path)] == [0, 2]
+
+
+def test_a_last_look_at_too_few_steps_is_not_taken(tmp_path):
+    monitor = monitor_of(tmp_path)
+    Run(tmp_path).train(monitor, 0, 9)  # a look every 4 steps: one step is left, which is too noisy beside the others
+    assert [look.step for look in monitor.looks] == [0, 3, 7]
+    Run(tmp_path / "brief").train(brief := monitor_of(tmp_path / "brief"), 0, 1)
+    assert [look.step for look in brief.looks] == [0]
 
 
 def test_the_rollouts_of_all_processes_are_looked_at_together(tmp_path):

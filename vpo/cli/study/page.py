@@ -154,8 +154,8 @@ def _gallery(run: Path, settings: Settings, policies: dict[str, int], num: int =
             GalleryItem(
                 f"Held-out maze {i + 1}, budget {maze.budget} steps: {settings.pool_answers} answers of each policy",
                 panels,
-                "S start, E exit, G gold, D diamonds, L lava, dark cells walls. One line for each different route; the "
-                "wider, the more often it was given.",
+                "S start, E exit, G gold, D diamonds, L lava, dark cells walls. The five most frequent routes are "
+                "drawn; the wider a line, the more often that route was given.",
             )
         )
     return items

@@ -68,6 +68,8 @@ def run_studies(studies: Sequence[tuple[Path, Settings]], search: bool = True, w
                 if job.process is not None and job.process.poll() is None:
                     job.process.terminate()
                     job.process.wait()
+                if job.reader is not None:
+                    job.reader.join()
 
 
 def _schedule(jobs: list[_Job], workers: int, bars: Progress, whole: TaskID | None) -> None:
@@ -109,12 +111,13 @@ def _start(job: _Job, bars: Progress) -> None:
 def _read(job: _Job) -> None:
     """Take progress lines off a stage's output; whatever else it prints goes to nobody."""
     assert job.process is not None and job.process.stdout is not None
-    for line in job.process.stdout:
-        try:
-            progress = json.loads(line)
-            job.position = [float(progress["done"]), float(progress["total"])]
-        except (ValueError, KeyError, TypeError):
-            continue
+    with job.process.stdout as output:
+        for line in output:
+            try:
+                progress = json.loads(line)
+                job.position = [float(progress["done"]), float(progress["total"])]
+            except (ValueError, KeyError, TypeError):
+                continue
 
 
 def _finish(job: _Job, bars: Progress) -> None:

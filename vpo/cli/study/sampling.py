@@ -100,7 +100,8 @@ def run_searches(run: Path, settings: Settings, policy: str) -> None:
     }
     folder = run / "search" / policy
     folder.mkdir(parents=True, exist_ok=True)
-    grid = np.linspace(0, settings.search_tokens, 41)[1:]
+    # Before 4% of the budget the first completion may still be on its way.
+    grid = np.linspace(0.04 * settings.search_tokens, settings.search_tokens, 49)
     curves = {}
     for done, (name, make) in enumerate(procedures.items()):
         results = run_search(

@@ -8,14 +8,16 @@ from html import escape
 from vpo.tasks.maze.grid import Cell, Maze
 
 _CELL = 40
-_FILL = {"#": "#4a4f57", "G": "#f0c94a", "D": "#8fd3f4", "L": "#e8763a", "S": "#ffffff", "E": "#ffffff", ".": "#ffffff"}
+_FILL = {"#": "#5b6068", "G": "#fbeaa8", "D": "#d3edfb", "L": "#f8cbb0", "S": "#ffffff", "E": "#ffffff", ".": "#ffffff"}
 _LETTER = {"S": "S", "E": "E", "G": "G", "D": "D", "L": "L"}
 # Okabe-Ito, readable to colour-blind eyes; dashes tell routes apart without colour.
 _STROKES = (("#0072B2", ""), ("#D55E00", "7 4"), ("#009E73", "2 4"), ("#CC79A7", "10 3 2 3"), ("#000000", "1 6"))
 
 
 def draw_routes(maze: Maze, routes: Sequence[Sequence[Cell]], title: str) -> str:
-    """SVG of a maze with each *distinct* route as a line whose width grows with how often it occurs.
+    """SVG of a maze with its most frequent routes, one line for each different one, the wider the more frequent.
+
+    At most five are drawn, beyond that a reader tells nothing apart; a line of text says how many there are.
 
     Args:
         maze: The maze.
@@ -24,7 +26,7 @@ def draw_routes(maze: Maze, routes: Sequence[Sequence[Cell]], title: str) -> str
     """
     side = maze.size * _CELL
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 {side + 4} {side + 4}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 {side + 4} {side + 24}" role="img" '
         f'aria-label="{escape(title, quote=True)}">',
     ]
     for r, row in enumerate(maze.rows()):
@@ -42,10 +44,10 @@ def draw_routes(maze: Maze, routes: Sequence[Sequence[Cell]], title: str) -> str
     for route in routes:
         counts[tuple(route)] = counts.get(tuple(route), 0) + 1
     ranked = sorted(counts.items(), key=lambda item: -item[1])
-    for i, (route, count) in enumerate(ranked):
-        colour, dash = _STROKES[i % len(_STROKES)]
-        # Shift every route a little, so that those which share cells stay visible beside each other.
-        shift = _CELL / 2 + 3.2 * (i % 5 - 2)
+    for i, (route, count) in enumerate(ranked[: len(_STROKES)]):
+        colour, dash = _STROKES[i]
+        # Each route has its own lane, so that those which share cells stay visible, clear of the letter in the corner.
+        shift = 0.58 * _CELL + 3.4 * (i - 2)
         points = " ".join(f"{c * _CELL + shift:.1f},{r * _CELL + shift:.1f}" for r, c in [maze.start, *route])
         width = 1.5 + 3.0 * count / len(routes)
         dashes = f' stroke-dasharray="{dash}"' if dash else ""
@@ -53,5 +55,9 @@ def draw_routes(maze: Maze, routes: Sequence[Sequence[Cell]], title: str) -> str
             f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{width:.1f}" '
             f'stroke-linejoin="round" stroke-linecap="round" opacity="0.85"{dashes}/>'
         )
-    parts.append("</svg>")
+    drawn = f", {len(_STROKES)} drawn" if len(ranked) > len(_STROKES) else ""
+    parts.append(
+        f'<text x="0" y="{side + 16}" font-size="12" font-family="sans-serif" fill="#333">'
+        f"{len(ranked)} different route{'' if len(ranked) == 1 else 's'}{drawn}</text></svg>"
+    )
     return "".join(parts)
