@@ -1,4 +1,4 @@
-"""TRL trainers for answer sets: :class:`VPOTrainer` and its configuration.
+"""TRL trainers for answer sets: :class:`VPOTrainer`, its configuration, and the warm start before it.
 
 The names below are imported on first use, because TRL takes seconds to load.
 """
@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trainers.vpo_config import VPOConfig
     from trainers.vpo_trainer import VPOTrainer
+    from trainers.warm_start import WarmStartTrainer
 
-__all__ = ["VPOConfig", "VPOTrainer"]
+__all__ = ["VPOConfig", "VPOTrainer", "WarmStartTrainer"]
 
-_HOME = {"VPOConfig": "trainers.vpo_config", "VPOTrainer": "trainers.vpo_trainer"}
+_HOME = {
+    "VPOConfig": "trainers.vpo_config",
+    "VPOTrainer": "trainers.vpo_trainer",
+    "WarmStartTrainer": "trainers.warm_start",
+}
 
 
 def __getattr__(name: str) -> Any:

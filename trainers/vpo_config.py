@@ -71,8 +71,13 @@ class VPOConfig(GRPOConfig):
     )
 
     def __post_init__(self) -> None:
-        """Check our own options before TRL's."""
+        """Check the options, TRL's first."""
         super().__post_init__()
+        if self.multi_objective_aggregation != "sum_then_normalize":
+            raise ValueError(
+                f"multi_objective_aggregation is {self.multi_objective_aggregation!r}: the objective decides here how "
+                "components are joined, so it would have no effect. Leave it out, or use GRPOTrainer."
+            )
         self.build_answer_format()
         self.build_weighting()
         objective = self.build_objective()

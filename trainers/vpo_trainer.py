@@ -10,6 +10,7 @@ K weightings.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from trl import GRPOTrainer
 
 import vpo.looped  # noqa: F401 - registers looped policies, so that model="a/saved/policy" loads
 from trainers.rollout_log import RolloutLog, rollout_rows
+from trainers.set_metrics import set_metrics
 from trainers.start_checks import check_policy
 from trainers.token_budget import TokenBudget
 from trainers.vpo_config import VPOConfig
@@ -30,6 +32,7 @@ from vpo.rewards import VectorReward
 from vpo.weightings import prompt_key, weighting_seed
 
 RewardFunc = Callable[..., Any]
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -98,6 +101,7 @@ class VPOTrainer(GRPOTrainer):
             train_dataset, eval_dataset = self._ask(train_dataset), self._ask(eval_dataset)
         self._scored: _Scored | None = None
         self._generation_index = (-1, 0)
+        self._warned = False
         super().__init__(
             model=model,
             reward_funcs=list(self.vector_reward.adapters),
@@ -147,6 +151,12 @@ class VPOTrainer(GRPOTrainer):
     ) -> Tensor:
         rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         rewards, mask = (tensor.to(self.accelerator.device) for tensor in self.vector_reward.collect())
+        if not self._warned and (rewards < 0).any():
+            self._warned = True
+            logger.warning(
+                "a negative reward came in: an answer set without an answer scores 0, which beats it. Shift the "
+                "component so that its worst value is 0, or the policy learns to give no answer."
+            )
         # A process whose completions hold no answer at all may not know how many components a function has.
         rewards = self.accelerator.pad_across_processes(rewards, dim=2)
         facts = [(prompt_key(p), len(ids)) for p, ids in zip(prompts, completion_ids_list, strict=True)]
@@ -239,15 +249,10 @@ class VPOTrainer(GRPOTrainer):
         metrics["reward"][-1] = scores.mean().item()
         metrics["reward_std"][-1] = scores.std().item() if len(scores) > 1 else 0.0
         metrics["frac_reward_zero_std"][-1] = (spread == 0).float().mean().item()
-        count = scored.mask.sum()
         metrics["generated_tokens"] = [float(self.token_budget.generated)]  # a running total, not a mean
         metrics["set/reward"].append(scores.mean().item())
-        metrics["set/answers"].append((count / len(scores)).item())
-        metrics["set/parse_failure_rate"].append((~scored.mask.any(dim=1)).float().mean().item())
-        metrics["set/pool_l1"].append(pool_l1(scored.rewards, scored.mask, group_size))
-        means = scored.rewards.sum(dim=(0, 1)) / count.clamp(min=1)  # missing answers hold zeros
-        for name, mean in zip(self.vector_reward.components or (), means.tolist(), strict=False):
-            metrics[f"components/{name}/mean"].append(mean)
+        for name, value in set_metrics(scored.rewards, scored.mask, group_size, self.vector_reward.components).items():
+            metrics[name].append(value)
 
     def _log_rollouts(self, scored: _Scored, scores: Tensor, advantages: Tensor, index: int) -> None:
         if self._rollouts is None:
@@ -272,23 +277,3 @@ class VPOTrainer(GRPOTrainer):
             stop_ids={*self.eos_token_ids, self._tokenizer.pad_token_id},
         )
         self._rollouts.write(self.state.global_step, index, rows)
-
-
-def pool_l1(rewards: Tensor, mask: Tensor, group_size: int) -> float:
-    """Mean L1 distance between the reward vectors of two answers to the same prompt, averaged over prompts.
-
-    Args:
-        rewards: (N, M, D).
-        mask: (N, M); answers that do not exist are left out.
-        group_size: G; a prompt's pool is all the answers of its group.
-
-    Returns:
-        The mean over the prompts with at least two answers; 0.0 if there is none.
-    """
-    pools = rewards.view(-1, group_size * rewards.shape[1], rewards.shape[2])  # (P, G*M, D)
-    exists = mask.view(len(pools), -1).float()
-    pairs = exists.unsqueeze(1) * exists.unsqueeze(2)
-    total = (torch.cdist(pools, pools, p=1) * pairs).sum(dim=(1, 2))
-    count = exists.sum(dim=1) * (exists.sum(dim=1) - 1)
-    valid = count > 0
-    return (total[valid] / count[valid]).mean().item() if valid.any() else 0.0

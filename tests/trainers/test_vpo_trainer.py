@@ -133,6 +133,18 @@ def test_reward_functions_see_answers_with_the_columns_of_their_row(make_policy,
     assert trainer.vector_reward.components == ("spy[0]", "spy[1]")
 
 
+def test_negative_rewards_are_pointed_out_once(make_policy, tokenizer, prompts, arguments, caplog):
+    def cost(completions, **kwargs):
+        return [-float(len(c)) for c in completions]
+
+    trainer = scripted_trainer(make_policy, tokenizer, prompts, arguments, reward_funcs=[cost], max_steps=2)
+    with caplog.at_level("WARNING", logger="trainers.vpo_trainer"):
+        trainer.train()
+    said = [record.message for record in caplog.records if "negative reward" in record.message]
+    assert len(said) == 1
+    assert "an answer set without an answer scores 0" in said[0]
+
+
 def test_prompts_that_ask_themselves_are_left_alone(make_policy, tokenizer, prompts, arguments):
     trainer = scripted_trainer(make_policy, tokenizer, prompts, arguments, ask_for_answers=False)
     assert trainer.train_dataset["prompt"] == prompts["prompt"]
@@ -311,6 +323,7 @@ def test_evaluation_uses_its_own_group_size(make_policy, tokenizer, prompts, arg
         ({"expected_processes": 2}, "torchrun --nproc_per_node 2"),
         ({"objective": "multi_rlvr", "objective_options": {"aggregation": "mean"}}, "aggregation is 'mean'"),
         ({"objective_options": {"k": 3}}, "does not take the options"),
+        ({"multi_objective_aggregation": "normalize_then_sum"}, "the objective decides here"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(options, message, arguments):
