@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +47,30 @@ def test_a_stage_that_fails_names_its_log_and_stops_the_rest(tmp_path, monkeypat
         runner.StageError, match=r"(?s)stage 'warm start' ended with status 1:.*the disk is full.*warm_start.log"
     ):
         runner.run_studies([(tmp_path, settings)])
+
+
+def test_a_folder_in_use_is_not_worked_on_twice(tmp_path):
+    settings = Settings(**QUICK)
+    settings.save(tmp_path)
+    with runner._only_runner(tmp_path), pytest.raises(ValueError, match="another process is working in"):
+        runner.run_studies([(tmp_path, settings)])
+
+
+def test_a_stage_ends_when_its_runner_is_killed():
+    script = "import sys; from vpo.cli.study.stages import _end_with; _end_with(int(sys.argv[1]))"
+    parent = (
+        "import os, subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {script!r}, str(os.getpid())])\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        process.kill()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split(")")[1]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_output_that_is_no_progress_is_ignored(tmp_path):

@@ -38,7 +38,7 @@ def build_report(
     ks = list(range(1, settings.pool_answers + 1))
     every = {**curves, **{f"{n}, shuffled prompts": c for n, c in shuffled.items() if n != "base"}, "blind": blind}
     return DemoReport(
-        title="GRPO narrows, VPO does not: a looped policy on mazes",
+        title="GRPO and VPO on mazes: what becomes of diversity",
         command=command,
         created=created,
         seed=settings.seed,

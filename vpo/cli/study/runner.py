@@ -6,12 +6,14 @@ checkpoint; starting it again goes on from there.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -50,12 +52,36 @@ def run_studies(studies: Sequence[tuple[Path, Settings]], search: bool = True, w
         StageError: A stage failed. The others' results stay.
     """
     workers = workers or min(os.cpu_count() or 1, 8)
+    with ExitStack() as locks:
+        for run, settings in studies:
+            settings.save(run)
+            locks.enter_context(_only_runner(run))
+        _run(studies, search, workers)
+
+
+@contextmanager
+def _only_runner(run: Path) -> Iterator[None]:
+    """Hold the folder: two runners would train the same stage into the same files.
+
+    Raises:
+        ValueError: Another process holds it.
+    """
+    with (run / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another process is working in {run}: wait for it, stop it, or choose another --out."
+            ) from None
+        yield  # the lock goes with the process, however that ends
+
+
+def _run(studies: Sequence[tuple[Path, Settings]], search: bool, workers: int) -> None:
     console = Console(stderr=True)
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")]
     with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bars:
         jobs = []
         for run, settings in studies:
-            settings.save(run)
             for stage in stages_of(settings, search):
                 label = stage.name if len(studies) == 1 else f"{run.name}: {stage.name}"
                 if not stage.is_done(run):
@@ -97,7 +123,7 @@ def _start(job: _Job, bars: Progress) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     offline = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}  # nothing here needs a network
-    command = [sys.executable, "-m", "vpo.cli.study.stages", str(job.run), job.stage.name]
+    command = [sys.executable, "-m", "vpo.cli.study.stages", str(job.run), job.stage.name, str(os.getpid())]
     with log.open("w") as errors:
         job.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **threads, **offline}

@@ -1,12 +1,14 @@
-"""The stages of a study and what each waits for; run as ``python -m vpo.cli.study.stages RUN_FOLDER STAGE``."""
+"""The stages of a study and what each waits for; run as ``python -m vpo.cli.study.stages FOLDER STAGE RUNNER_PID``."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 from vpo.cli.study.settings import Settings
 
@@ -98,5 +100,13 @@ def main(run: Path, name: str) -> None:
     known[name].work(run, settings)
 
 
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, or the next runner would start the same stage beside it."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    Thread(target=_end_with, args=(int(sys.argv[3]),), daemon=True).start()
     main(Path(sys.argv[1]), sys.argv[2])
