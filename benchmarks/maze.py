@@ -80,11 +80,14 @@ def main() -> int:
             name: {key: {"mean": float(np.mean(v)), "by_seed": v} for key, v in row.items()}
             for name, row in metrics.items()
         },
-        "blind": {f"best@{k}": blind.at(k)[0] for k in ks} | {f"E_w[{k}]": blind.at(k)[1] for k in ks},
+        "blind": {f"best@{k}": blind.at(k)[0] for k in ks}
+        | {f"E_w[{k}]": blind.at(k)[1] for k in ks}
+        | {"L1": blind.pool_l1, "distinct": blind.distinct, "compl.": blind.completion},
         "oracle": {"best": float(oracle.mean()), "E_w": float(oracle_expected.mean())},
         "checks": checks,
     }
-    return finish("maze", "python benchmarks/maze.py", options.quick, results, targets)
+    name = "maze" if options.quick or options.seeds == 3 else f"maze-{options.seeds}-seeds"
+    return finish(name, options.quick, results, targets)
 
 
 def print_table(metrics, blind, oracle, oracle_expected, ks, num_seeds) -> None:

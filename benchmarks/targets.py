@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -41,12 +42,12 @@ def parser(description: str) -> argparse.ArgumentParser:
     return result
 
 
-def finish(name: str, command: str, quick: bool, results: dict[str, Any], targets: list[Target]) -> int:
+def finish(name: str, quick: bool, results: dict[str, Any], targets: list[Target]) -> int:
     """Write the results, print the targets, and return the exit status: 1 if one is short."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}{'-quick' if quick else ''}.json"
     facts = {
-        "command": command,
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *(["--quick"] if quick else [])]),
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": hardware(),
         "python": platform.python_version(),

@@ -131,7 +131,7 @@ def race(start: Path, steps: int, folder: Path) -> tuple[dict[str, list[float]],
     for kind, trainer in trainers.items():
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(timers[kind])
-    threads = [Thread(target=trainer.train) for trainer in trainers.values()]
+    threads = [Thread(target=trainer.train, daemon=True) for trainer in trainers.values()]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -163,8 +163,7 @@ def main() -> int:
     print(f"\nratio of step times over {len(ratios)} pairs of steps: mean {estimate}, seed 0")
     targets = [Target("VPO / GRPO time per step, median of pairs", statistics.median(ratios), 1.03, at_least=False)]
     results = {"races": table, "ratio": {"mean": estimate.mean, "se": estimate.se, "pairs": ratios}}
-    command = "python benchmarks/trainer_overhead.py"
-    return finish("trainer_overhead", command, options.quick, results, targets)
+    return finish("trainer_overhead", options.quick, results, targets)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def rollout_rows(
                 "set_reward": scores[i],
                 "advantage": advantages[i],
                 "completion_tokens": len(ids),
-                "finish_reason": "stop" if ids[-1] in stop_ids else "length",
+                "finish_reason": "stop" if ids and ids[-1] in stop_ids else "length",
                 "num_unclosed": found.num_unclosed,
                 "num_extra": found.num_extra,
                 "metadata": json.dumps(extra, default=str, ensure_ascii=False),

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vpo.looped.depth import looped_policy
+
 if TYPE_CHECKING:
     from trl import GRPOTrainer
 
@@ -22,13 +24,17 @@ def check_policy(trainer: GRPOTrainer) -> None:
         ValueError: The depth policy is random, or the two log-probabilities differ.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
-    policy = getattr(model, "depth_policy", None)
-    if policy is not None and policy.draw(1, torch.device("cpu")) is not None:
+    looped = looped_policy(model)
+    if looped is not None and looped.depth_policy.draw(1, torch.device("cpu")) is not None:
         raise ValueError(
-            f"the policy's depth is random ({policy}): tokens would be trained at another depth than they were sampled "
-            "at. Set model.depth_policy = FixedDepth(n) before reinforcement learning."
+            f"the policy's depth is random ({looped.depth_policy}): tokens would be trained at another depth than they "
+            "were sampled at. Set looped_policy(model).depth_policy = FixedDepth(n) before reinforcement learning."
         )
-    if trainer.is_deepspeed_enabled and getattr(trainer.args, "deepspeed", None):
+    if looped is not None and trainer.ref_model is not None:
+        reference = looped_policy(trainer.accelerator.unwrap_model(trainer.ref_model))
+        if reference is not None:  # loaded from disk, it knows nothing of a depth set since
+            reference.depth_policy = looped.depth_policy
+    if trainer.is_deepspeed_enabled:
         return  # parameters may be partitioned before the engine exists
     gap, dtype = _logprob_gap(trainer)
     if not gap <= _TOLERANCE.get(dtype, 0.1):

@@ -105,5 +105,7 @@ class VPOConfig(GRPOConfig):
 
     def build_objective(self) -> Objective:
         """The objective, with its options."""
-        options = self.objective_options if isinstance(self.objective_options, dict) else {}
+        options = self.objective_options or {}
+        if isinstance(options, str):  # the command line's JSON was parsed before
+            raise ValueError(f'objective_options is {options!r}: expected a JSON object, as {{"aggregation": "max"}}.')
         return make_objective(self.objective, **options)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather
+from accelerate.utils import gather, gather_object
 from torch import Tensor
 from trl import GRPOTrainer
 
@@ -100,7 +100,7 @@ class VPOTrainer(GRPOTrainer):
         if args.ask_for_answers and args.num_answers > 1:
             train_dataset, eval_dataset = self._ask(train_dataset), self._ask(eval_dataset)
         self._scored: _Scored | None = None
-        self._generation_index = (-1, 0)
+        self._generation_index: dict[str, tuple[int, int]] = {}
         self._warned = False
         super().__init__(
             model=model,
@@ -150,6 +150,7 @@ class VPOTrainer(GRPOTrainer):
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
     ) -> Tensor:
         rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._share_components()
         rewards, mask = (tensor.to(self.accelerator.device) for tensor in self.vector_reward.collect())
         if not self._warned and (rewards < 0).any():
             self._warned = True
@@ -157,7 +158,7 @@ class VPOTrainer(GRPOTrainer):
                 "a negative reward came in: an answer set without an answer scores 0, which beats it. Shift the "
                 "component so that its worst value is 0, or the policy learns to give no answer."
             )
-        # A process whose completions hold no answer at all may not know how many components a function has.
+        # A process whose completions held no answer has too few columns; all of them are masked.
         rewards = self.accelerator.pad_across_processes(rewards, dim=2)
         facts = [(prompt_key(p), len(ids)) for p, ids in zip(prompts, completion_ids_list, strict=True)]
         keys, lengths = gather(torch.tensor(facts, device=rewards.device)).unbind(dim=1)
@@ -166,13 +167,23 @@ class VPOTrainer(GRPOTrainer):
         self._scored = _Scored(gather(rewards), gather(mask), keys, prompts, completions, completion_ids_list, inputs)
         return rewards_per_func
 
+    def _share_components(self) -> None:
+        """Tell every process the components that any of them has seen.
+
+        A process whose completions held no answer so far does not know how many a function has. It would take another
+        w* than the others, and all score the rewards of all.
+        """
+        known = gather_object([[adapter.components for adapter in self.vector_reward.adapters]])
+        for adapter, *seen in zip(self.vector_reward.adapters, *known, strict=True):
+            adapter.components = next((components for components in seen if components is not None), None)
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
         scored, self._scored = self._scored, None
         assert scored is not None  # super() always calls _calculate_rewards
         mode = "train" if self.model.training else "eval"
         group_size = self.num_generations if mode == "train" else self.num_generations_eval
-        index = self._next_generation_index()
+        index = self._next_generation_index(mode)
         scores = self.score(scored.rewards, scored.mask, scored.keys, group_size, index)
         advantages = group_advantages(scores, group_size, scale=self.args.scale_rewards)
         size = len(scored.prompts)
@@ -183,11 +194,15 @@ class VPOTrainer(GRPOTrainer):
             self._log_rollouts(scored, scores[local], advantages[local], index)
         return output
 
-    def _next_generation_index(self) -> int:
-        """0 for the first batch generated at this optimizer step, 1 for the second...; the same after a resume."""
-        step, index = self._generation_index
-        index = index + 1 if step == self.state.global_step else 0
-        self._generation_index = (self.state.global_step, index)
+    def _next_generation_index(self, mode: str) -> int:
+        """0 for the first batch generated at this optimizer step, 1 for the second...; the same after a resume.
+
+        Evaluation counts on its own, from 2^15: it must not move the weightings of training.
+        """
+        step, index = self._generation_index.get(mode, (-1, 0))
+        first = 0 if mode == "train" else 1 << 15
+        index = index + 1 if step == self.state.global_step else first
+        self._generation_index[mode] = (self.state.global_step, index)
         return index
 
     def score(self, rewards: Tensor, mask: Tensor, keys: Tensor, group_size: int, index: int = 0) -> Tensor:
@@ -234,8 +249,7 @@ class VPOTrainer(GRPOTrainer):
         for weight, adapter in zip(self.reward_weights.tolist(), self.vector_reward.adapters, strict=True):
             count = len(adapter.components or ("unknown",))
             shares += [weight / count] * count
-        # Components are unknown only while no answer was ever seen here; then every score is 0 whatever w* is.
-        return torch.tensor((shares + [0.0] * num_components)[:num_components])
+        return torch.tensor(shares)
 
     def _replace_logs(self, mode: str, scored: _Scored, scores: Tensor, advantages: Tensor, group_size: int) -> None:
         """Make TRL's own reward metrics speak of the objective, and add those of a set."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from trl import SFTTrainer
 
-from vpo.looped.depth import DepthPolicy
+from vpo.looped.depth import DepthPolicy, looped_policy
 
 
 class WarmStartTrainer(SFTTrainer):
@@ -28,14 +28,15 @@ class WarmStartTrainer(SFTTrainer):
     def __init__(self, *args: Any, depth_policy: DepthPolicy | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.training_depth = depth_policy
-        if depth_policy is not None and not hasattr(self.accelerator.unwrap_model(self.model), "depth_policy"):
+        if depth_policy is not None and looped_policy(self.accelerator.unwrap_model(self.model)) is None:
             raise ValueError(f"{type(self.model).__name__} has no loop: leave depth_policy out, or use a looped model.")
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train at the training depth, then restore the model's own."""
         if self.training_depth is None:
             return super().train(*args, **kwargs)
-        model = self.accelerator.unwrap_model(self.model)
+        model = looped_policy(self.accelerator.unwrap_model(self.model))
+        assert model is not None  # checked in the constructor
         own, model.depth_policy = model.depth_policy, self.training_depth
         try:
             return super().train(*args, **kwargs)

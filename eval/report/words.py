@@ -18,7 +18,7 @@ GLOSSARY = (
     (
         "reward vector",
         "What an answer earns, one number from 0 to 1 for each component: reaching the exit, gold, diamonds, "
-        "keeping off the lava. No route can have everything.",
+        "keeping off the lava. Hardly any route has everything.",
     ),
     (
         "taste (weighting)",

@@ -23,7 +23,11 @@ def length_and_blue(completions, **kwargs):
     return [(len(c.split()) / 5, float("blue" in c)) for c in completions]
 
 
-def main(out: Path) -> None:
+def red(completions, **kwargs):
+    return [float("red" in c) for c in completions]
+
+
+def main(out: Path, objective: str) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     tokenizer = word_tokenizer(WORDS)
@@ -39,7 +43,8 @@ def main(out: Path) -> None:
         for i in range(len(prompts)):
             draw = torch.Generator().manual_seed(1000 * trainer.state.global_step + first + i)
             colours = [("red", "blue", "green")[int(torch.randint(3, (1,), generator=draw))] for _ in range(6)]
-            if (first + i) % 5 == 4:
+            blind = trainer.state.global_step == 0 and first + i < 4  # of 3 processes, the first reads no answer
+            if blind or (first + i) % 5 == 4:
                 text = " ".join(colours)  # no tags: a parse failure
             else:
                 some = " ".join(colours[: 1 + (first + i) % 3])
@@ -67,12 +72,14 @@ def main(out: Path) -> None:
         max_steps=4,
         num_answers=2,
         ask_for_answers=False,
+        objective=objective,
+        reward_weights=[2.0, 1.0],
         seed=7,
         expected_processes=world,
     )
     trainer = VPOTrainer(
         model=model,
-        reward_funcs=[length_and_blue],
+        reward_funcs=[length_and_blue, red],
         args=args,
         train_dataset=Dataset.from_dict({"prompt": [f"go {c}" for c in "abcdefgh"]}),
         processing_class=tokenizer,
@@ -104,4 +111,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

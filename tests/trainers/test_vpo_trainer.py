@@ -11,7 +11,7 @@ import torch
 from trl import GRPOConfig, GRPOTrainer
 
 from trainers import VPOConfig, VPOTrainer
-from vpo.looped import FixedDepth, RandomDepth
+from vpo.looped import FixedDepth, RandomDepth, looped_policy
 from vpo.weightings import Dirichlet, prompt_key, weighting_seed
 
 
@@ -322,6 +322,7 @@ def test_evaluation_uses_its_own_group_size(make_policy, tokenizer, prompts, arg
         ({"num_answers": 0}, "num_answers"),
         ({"expected_processes": 2}, "torchrun --nproc_per_node 2"),
         ({"objective": "multi_rlvr", "objective_options": {"aggregation": "mean"}}, "aggregation is 'mean'"),
+        ({"objective_options": "max"}, "expected a JSON object"),
         ({"objective_options": {"k": 3}}, "does not take the options"),
         ({"multi_objective_aggregation": "normalize_then_sum"}, "the objective decides here"),
     ],
@@ -356,3 +357,77 @@ def test_a_completion_ends_at_the_closing_tag_of_the_last_answer(make_policy, to
     trainer.save_model(str(tmp_path / "saved"))
     config = json.loads((tmp_path / "saved" / "generation_config.json").read_text())
     assert config["eos_token_id"] == [2, closing]
+
+
+def test_evaluation_does_not_move_the_weightings_of_training(make_policy, tokenizer, prompts, arguments):
+    seen = {}
+    for eval_batch in (None, 2, 4):
+        options = {} if eval_batch is None else {"eval_strategy": "steps", "eval_steps": 1}
+        args = VPOConfig(
+            **{**arguments, "max_steps": 3},
+            num_generations_eval=2,
+            per_device_eval_batch_size=eval_batch or 4,
+            **options,
+        )
+        trainer = VPOTrainer(
+            model=make_policy(),
+            reward_funcs=length_reward,
+            args=args,
+            train_dataset=prompts,
+            eval_dataset=prompts,
+            processing_class=tokenizer,
+        )
+        indices = []
+        inner = trainer._next_generation_index
+        trainer._next_generation_index = lambda mode, i=inner, to=indices: to.append((mode, i(mode))) or to[-1][1]
+        trainer.train()
+        seen[eval_batch] = [index for mode, index in indices if mode == "train"]
+        evaluated = [index for mode, index in indices if mode == "eval"]
+        assert all(index >= 1 << 15 for index in evaluated)
+        assert (len(evaluated) > 0) == (eval_batch is not None)
+    assert seen[None] == seen[2] == seen[4] == [0, 0, 0]
+
+
+def lora():
+    from peft import LoraConfig
+
+    return LoraConfig(r=2, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+
+
+def test_a_random_depth_is_found_under_adapters(make_policy, tokenizer, prompts, arguments):
+    policy = make_policy()
+    policy.depth_policy = RandomDepth(1, 3)
+
+    def make():
+        return VPOTrainer(
+            model=policy,
+            reward_funcs=length_reward,
+            args=VPOConfig(**arguments, num_answers=1),
+            train_dataset=prompts,
+            processing_class=tokenizer,
+            peft_config=lora(),
+        )
+
+    with pytest.raises(ValueError, match="depth is random"):
+        make()
+    policy = make_policy()
+    trainer = make()
+    trainer.train()
+    assert looped_policy(trainer.model) is policy
+    assert trainer.state.global_step == 2
+
+
+def test_the_reference_model_runs_at_the_policys_depth(make_policy, tokenizer, prompts, arguments, tmp_path):
+    make_policy().save_pretrained(tmp_path / "start")
+    policy = type(make_policy()).from_pretrained(tmp_path / "start")
+    policy.depth_policy = FixedDepth(4)
+    trainer = VPOTrainer(
+        model=policy,
+        reward_funcs=length_reward,
+        args=VPOConfig(**arguments, num_answers=1, beta=0.1),
+        train_dataset=prompts,
+        processing_class=tokenizer,
+    )
+    assert trainer.ref_model.depth_policy == FixedDepth(4)
+    trainer.train()
+    assert abs(trainer.state.log_history[0]["kl"]) < 1e-6  # the first step compares equal weights at equal depths

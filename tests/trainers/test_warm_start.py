@@ -65,3 +65,23 @@ def test_a_depth_for_a_model_without_a_loop_is_refused(tokenizer, supervised):
         WarmStartTrainer(
             model=plain, args=supervised, train_dataset=ROWS, processing_class=tokenizer, depth_policy=RandomDepth(1, 2)
         )
+
+
+def test_a_depth_reaches_the_policy_under_adapters(make_policy, tokenizer, supervised):
+    from peft import LoraConfig
+
+    policy = make_policy()
+    trainer = WarmStartTrainer(
+        model=policy,
+        args=supervised,
+        train_dataset=ROWS,
+        processing_class=tokenizer,
+        peft_config=LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"),
+        depth_policy=RandomDepth(1, 3),
+    )
+    seen = set()
+    inner = policy.model._loop
+    policy.model._loop = lambda *args: seen.add(args[3] is not None) or inner(*args)
+    trainer.train()
+    assert seen == {True}  # depths were drawn at every step
+    assert policy.depth_policy == FixedDepth(2)

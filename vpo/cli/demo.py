@@ -15,7 +15,7 @@ from rich.table import Table
 
 from eval.report import DemoReport, write
 from vpo.cli.study.page import build_report
-from vpo.cli.study.runner import run_studies
+from vpo.cli.study.runner import only_runner, run_studies
 from vpo.cli.study.settings import QUICK, Settings
 
 
@@ -38,7 +38,7 @@ def run_demo(out: Path, seed: int = 0, quick: bool = False, fresh: bool = False)
     console = Console(stderr=True)
     if fresh and out.exists():
         _delete_study(out)
-    if out.exists() and not (out / "settings.json").exists() and any(out.iterdir()):
+    if out.exists() and not (out / "settings.json").exists() and _others(out):
         raise ValueError(f"{out} holds files but no demo: choose an empty folder with --out.")
     settings = Settings(seed=seed, **(QUICK if quick else {}))
     if (out / "settings.json").exists():
@@ -91,6 +91,12 @@ def _print_numbers(report: DemoReport) -> None:
 
 
 def _delete_study(out: Path) -> None:
-    if not (out / "settings.json").exists() and any(out.iterdir()):
+    if not (out / "settings.json").exists() and _others(out):
         raise ValueError(f"{out} does not look like a demo run: --fresh deletes only those. Remove it by hand.")
-    shutil.rmtree(out)
+    with only_runner(out):
+        shutil.rmtree(out)
+
+
+def _others(out: Path) -> list[str]:
+    """What lies in a folder besides the traces of a run that was stopped at once."""
+    return [path.name for path in out.iterdir() if path.name not in ("lock", "settings.json.tmp", "logs")]

@@ -8,7 +8,7 @@ same interface; nothing here pretends to be it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +23,16 @@ class DepthPolicy(Protocol):
 
     def draw(self, batch_size: int, device: torch.device) -> Tensor | None:
         """(B,) loops for each sequence, or None when all get ``max_loops``."""
+
+
+def looped_policy(model: Any) -> Any | None:
+    """The looped model inside ``model``, which may be wrapped by PEFT; None if there is none.
+
+    PEFT forwards the reading of attributes to the model it wraps, but not their setting: a depth policy set on the
+    wrapper would have no effect.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return base if hasattr(base, "depth_policy") else None
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,20 @@ class LoopedModel(LoopedPreTrainedModel):
         self.positions = (
             nn.Embedding(config.learned_positions, config.hidden_size) if config.learned_positions else None
         )
-        self.depth_policy: DepthPolicy = FixedDepth(config.num_loops)
+        self._depth_policy: DepthPolicy = FixedDepth(config.num_loops)
         self.gradient_checkpointing = False
         self.post_init()
+
+    @property
+    def depth_policy(self) -> DepthPolicy:
+        """Chooses the number of loops of every call that does not say ``num_loops``; a fixed one is saved."""
+        return self._depth_policy
+
+    @depth_policy.setter
+    def depth_policy(self, policy: DepthPolicy) -> None:
+        self._depth_policy = policy
+        if isinstance(policy, FixedDepth):
+            self.config.num_loops = policy.num_loops
 
     def forward(
         self,
@@ -114,6 +125,11 @@ class LoopedModel(LoopedPreTrainedModel):
             )
         past = past_key_values.get_seq_length() if past_key_values is not None else 0
         if position_ids is None:
+            if self.positions is not None and attention_mask is not None and attention_mask.ndim != 2:
+                raise ValueError(
+                    f"the attention mask has {attention_mask.ndim} dimensions, from which positions cannot be counted: "
+                    "pass position_ids with it, or a (B, T) mask."
+                )
             position_ids = _positions(attention_mask, past, embeds)
         signal = embeds if self.positions is None else embeds + self._position_embedding(self.positions, position_ids)
         context = {
@@ -173,7 +189,7 @@ class LoopedForCausalLM(LoopedPreTrainedModel, GenerationMixin):
 
     @property
     def depth_policy(self) -> DepthPolicy:
-        """Chooses the number of loops of every call that does not say ``num_loops``."""
+        """The backbone's depth policy."""
         return self.model.depth_policy
 
     @depth_policy.setter

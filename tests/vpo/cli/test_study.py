@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval.metrics import pool_l1
 from vpo.cli.demo import run_demo
 from vpo.cli.study import runner
 from vpo.cli.study.checks import acceptance
@@ -27,6 +28,24 @@ def test_settings_survive_the_file_and_refuse_another_study(tmp_path):
     settings.save(tmp_path)  # the same study continues
     with pytest.raises(ValueError, match="holds a study with other settings"):
         Settings(seed=4, arms=(GRPO, SUM, VPO), **QUICK).save(tmp_path)
+
+
+def test_settings_that_a_kill_left_empty_are_named(tmp_path):
+    (tmp_path / "settings.json").write_text("")
+    with pytest.raises(ValueError, match="--fresh"):
+        Settings(**QUICK).save(tmp_path)
+
+
+def test_a_half_written_checkpoint_is_deleted_and_the_one_before_taken(tmp_path):
+    from vpo.cli.study.training import last_whole_checkpoint
+
+    assert last_whole_checkpoint(tmp_path / "none") is None
+    for step, state in [(20, "{}"), (100, '{"global_step": 1'), (120, None)]:
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if state is not None:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-20")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-20"]
 
 
 def test_every_stage_comes_after_what_it_needs():
@@ -52,7 +71,7 @@ def test_a_stage_that_fails_names_its_log_and_stops_the_rest(tmp_path, monkeypat
 def test_a_folder_in_use_is_not_worked_on_twice(tmp_path):
     settings = Settings(**QUICK)
     settings.save(tmp_path)
-    with runner._only_runner(tmp_path), pytest.raises(ValueError, match="another process is working in"):
+    with runner.only_runner(tmp_path), pytest.raises(ValueError, match="another process is working in"):
         runner.run_studies([(tmp_path, settings)])
 
 
@@ -103,7 +122,19 @@ def test_pools_become_curves(tmp_path):
     assert curves.at(1)[0] == pytest.approx(rewards[:, :, 0].mean())
     assert curves.at(30) == curves.at(6)  # beyond the pool there is nothing more to find
     assert curves.distinct == 1
+    assert curves.pool_l1 == pytest.approx(pool_l1(rewards.reshape(5, 6, 4)).mean())
     assert curves.completion == pytest.approx(rewards[..., 0].mean())
+
+
+def test_a_missing_answer_is_no_further_kind_of_answer(tmp_path):
+    rewards = np.ones((2, 2, 3, 4))
+    answers = np.full((2, 2, 3), "a1")
+    rewards[:, 0, 2], answers[:, 0, 2] = 0.0, ""  # the third answer of the first completion was cut off
+    (tmp_path / "pools" / "VPO").mkdir(parents=True)
+    np.savez(tmp_path / "pools" / "VPO" / "m3.npz", rewards=rewards, answers=answers)
+    curves = pool_curves(tmp_path, Settings(**QUICK), "VPO", 3)
+    assert (curves.pool_l1, curves.distinct) == (0.0, 1.0)
+    assert curves.completion == pytest.approx(5 / 6)
 
 
 def test_no_fixed_set_of_routes_beats_the_oracle():

@@ -133,6 +133,24 @@ def test_saving_and_loading_by_the_auto_class_gives_the_same_model(family, tmp_p
     assert torch.equal(loaded(ids).logits, model(ids).logits)
 
 
+def test_a_fixed_depth_is_saved_with_the_model(tmp_path):
+    model = build(num_loops=2)
+    model.depth_policy = FixedDepth(4)
+    model.save_pretrained(tmp_path)
+    assert AutoModelForCausalLM.from_pretrained(tmp_path).depth_policy == FixedDepth(4)
+    model.depth_policy = RandomDepth(1, 3)  # for training only: what is saved stays the fixed one
+    assert model.config.num_loops == 4
+
+
+def test_positions_that_cannot_be_counted_are_asked_for():
+    model, ids = build(learned_positions=20), tokens(1, 4)
+    mask = torch.ones(1, 1, 4, 4, dtype=torch.bool).tril()
+    with pytest.raises(ValueError, match="pass position_ids"):
+        model(ids, attention_mask=mask)
+    positions = torch.arange(4).unsqueeze(0)
+    assert torch.allclose(model(ids, attention_mask=mask, position_ids=positions).logits, model(ids).logits, atol=1e-5)
+
+
 def test_tied_embeddings_stay_tied_through_saving(tmp_path):
     model = LoopedForCausalLM(LoopedConfig(layer_config=LlamaConfig(**SIZES, tie_word_embeddings=True)))
     model.save_pretrained(tmp_path)

@@ -54,18 +54,19 @@ def run_studies(studies: Sequence[tuple[Path, Settings]], search: bool = True, w
     workers = workers or min(os.cpu_count() or 1, 8)
     with ExitStack() as locks:
         for run, settings in studies:
+            locks.enter_context(only_runner(run))
             settings.save(run)
-            locks.enter_context(_only_runner(run))
         _run(studies, search, workers)
 
 
 @contextmanager
-def _only_runner(run: Path) -> Iterator[None]:
+def only_runner(run: Path) -> Iterator[None]:
     """Hold the folder: two runners would train the same stage into the same files.
 
     Raises:
         ValueError: Another process holds it.
     """
+    run.mkdir(parents=True, exist_ok=True)
     with (run / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

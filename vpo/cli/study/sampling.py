@@ -91,9 +91,9 @@ def run_searches(run: Path, settings: Settings, policy: str) -> None:
     mazes = list(islice(task.examples("test"), settings.search_mazes))
     answer_format = task.answer_format(num_answers)
     problems = [TaskProblem(task, task.row(maze, num_answers), answer_format) for maze in mazes]
-    sampler = ModelSampler(
-        AutoModelForCausalLM.from_pretrained(source), AutoTokenizer.from_pretrained(source), batch_size=512
-    )
+    model = AutoModelForCausalLM.from_pretrained(source)
+    model.config.name_or_path = policy  # names it in the ledger; a run that is moved must still be able to continue
+    sampler = ModelSampler(model, AutoTokenizer.from_pretrained(source), batch_size=512)
     procedures: dict[str, Callable[[Problem], Procedure]] = {
         "best-of-n": lambda problem: BestOfN(),
         "evolution": lambda problem: Evolution(problem.mutate),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,14 +94,20 @@ class Settings:
         """
         path = folder / "settings.json"
         if path.exists():
-            if json.loads(path.read_text())["fingerprint"] != self.fingerprint():
+            try:
+                found = json.loads(path.read_text())["fingerprint"]
+            except (ValueError, KeyError) as error:
+                raise ValueError(f"{path} cannot be read ({error}): pass --fresh to start over.") from error
+            if found != self.fingerprint():
                 raise ValueError(
                     f"{folder} holds a study with other settings (seed, size or version): expected the same to "
                     "continue it. Choose another --out, or pass --fresh to start over."
                 )
             return
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"fingerprint": self.fingerprint(), **asdict(self)}, indent=2))
+        temporary = path.with_name("settings.json.tmp")
+        temporary.write_text(json.dumps({"fingerprint": self.fingerprint(), **asdict(self)}, indent=2))
+        os.replace(temporary, path)
 
     @classmethod
     def load(cls, folder: Path) -> Settings:

@@ -44,12 +44,17 @@ def pool_curves(run: Path, settings: Settings, policy: str, num_answers: int, sh
         rewards, answers = pool["rewards"], pool["answers"]  # (P, C, M, D), (P, C, M)
     w_star = np.array(settings.task.w_star)
     weightings = simplex_weightings(NUM_WEIGHTINGS, len(w_star))
-    flat = rewards.reshape(len(rewards), -1, len(w_star))
+    # A missing answer is worth nothing to best@k, but it is no further kind of answer: left out of the diversity.
+    vectors = rewards.reshape(len(rewards), -1, len(w_star))
+    texts = answers.reshape(len(answers), -1)
+    distances = [
+        float(pool_l1(part[given])) for part, given in zip(vectors, texts != "", strict=True) if given.sum() > 1
+    ]
     return PolicyCurves(
         best=best_at_k_curve(rewards @ w_star),
         expected=expected_best_at_k_curve(rewards, weightings),
-        pool_l1=float(pool_l1(flat).mean()),
-        distinct=float(np.mean([len(set(row.ravel())) for row in answers])),
+        pool_l1=float(np.mean(distances)) if distances else 0.0,
+        distinct=float(np.mean([len(set(row[row != ""])) for row in texts])),
         completion=float(rewards[..., 0].mean()),
     )
 

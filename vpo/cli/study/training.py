@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 from vpo.cli.study.settings import Arm, Settings
 
@@ -89,7 +89,7 @@ def warm_start(run: Path, settings: Settings) -> None:
         callbacks=[ProgressLines(settings.warm_start_steps)],
     )
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
     trainer.save_model(str(folder / "model"))
     finish(folder, {"seconds": time.perf_counter() - started, "log": trainer.state.log_history})
 
@@ -142,7 +142,7 @@ def train_arm(run: Path, settings: Settings, arm: Arm) -> None:
     budget = trainer.token_budget
     trainer.add_callback(ProgressLines(settings.generated_tokens, lambda state: budget.generated))
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
     trainer.save_model(str(folder / "model"))
     facts = {
         "seconds": time.perf_counter() - started,
@@ -151,6 +151,22 @@ def train_arm(run: Path, settings: Settings, arm: Arm) -> None:
         "log": trainer.state.log_history,
     }
     finish(folder, facts)
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """Newest checkpoint that was written to its end; others, left by a kill, are deleted.
+
+    The trainer writes a checkpoint in place, ``trainer_state.json`` last, so the newest folder may be half of one.
+    """
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    for path in found:
+        try:
+            json.loads((path / "trainer_state.json").read_text())
+        except (OSError, ValueError):
+            shutil.rmtree(path)
+        else:
+            return str(path)
+    return None
 
 
 def quiet() -> None:

@@ -1,4 +1,4 @@
-"""Mazes in which no single route takes everything (VPO, arXiv 2605.22817, maze domain; our own generator).
+"""Mazes in which hardly any route takes everything (VPO, arXiv 2605.22817, maze domain; our own generator).
 
 Start and exit lie in opposite corners, gold lies around the third corner, diamonds around the fourth, lava anywhere.
 The step budget allows a detour to one of the two corners but never to both, so the best answer depends on what one
