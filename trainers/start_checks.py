@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vpo.looped.depth import looped_policy
+from vpo.looped import looped_policy
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer

@@ -11,7 +11,7 @@ from typing import Any
 
 from trl import SFTTrainer
 
-from vpo.looped.depth import DepthPolicy, looped_policy
+from vpo.looped import DepthPolicy, looped_policy
 
 
 class WarmStartTrainer(SFTTrainer):

@@ -1,4 +1,4 @@
-"""The looped policy: prelude, a shared core that runs several times, coda.
+"""The looped policy: prelude, a shared core that runs as often as its depth policy says, coda.
 
 Importing this package registers :class:`LoopedConfig` and the models with transformers' auto classes, so that
 ``AutoModelForCausalLM.from_pretrained(folder)`` works without ``trust_remote_code``.
@@ -8,20 +8,43 @@ from __future__ import annotations
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
+from vpo.looped.backbone import LoopedModel, LoopedOutput, looped_policy
+from vpo.looped.cache import LoopedCache, cache_bytes
 from vpo.looped.config import LoopedConfig
-from vpo.looped.depth import DepthPolicy, FixedDepth, RandomDepth, looped_policy
-from vpo.looped.model import LoopedForCausalLM, LoopedModel
+from vpo.looped.depth import (
+    ACT,
+    DepthPolicy,
+    DepthTrace,
+    FixedDepth,
+    FixedPoint,
+    HaltReason,
+    KLExit,
+    LearnedGate,
+    RandomDepth,
+    Replay,
+)
+from vpo.looped.model import LoopedForCausalLM
 
 AutoConfig.register(LoopedConfig.model_type, LoopedConfig, exist_ok=True)
 AutoModel.register(LoopedConfig, LoopedModel, exist_ok=True)
 AutoModelForCausalLM.register(LoopedConfig, LoopedForCausalLM, exist_ok=True)
 
 __all__ = [
+    "ACT",
     "DepthPolicy",
+    "DepthTrace",
     "FixedDepth",
+    "FixedPoint",
+    "HaltReason",
+    "KLExit",
+    "LearnedGate",
+    "LoopedCache",
     "LoopedConfig",
     "LoopedForCausalLM",
     "LoopedModel",
+    "LoopedOutput",
     "RandomDepth",
+    "Replay",
+    "cache_bytes",
     "looped_policy",
 ]

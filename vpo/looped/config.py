@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from transformers import CONFIG_MAPPING, AutoConfig, LlamaConfig, PreTrainedConfig
 
+from vpo.looped.depth import from_dict, to_dict
+
 
 class LoopedConfig(PreTrainedConfig):
     """Configuration of :class:`~vpo.looped.LoopedForCausalLM`.
@@ -21,8 +23,17 @@ class LoopedConfig(PreTrainedConfig):
         core_layers: Layers of the shared core.
         coda_layers: Layers run once after the loop.
         num_loops: Times the core runs when nothing else is asked for.
-        injection: How the prelude output enters each loop; see :mod:`vpo.looped.injection`.
-        retention_init: Share of the state kept by one re-injection before training, in (0, 1).
+        injection: How the prelude output enters each loop: ``"gate"``, ``"diagonal"``, ``"concat"``, ``"add"`` or
+            ``"none"``; see :mod:`vpo.looped.injection`.
+        retention_init: Share of the state kept by one re-injection before training, in (0, 1); for ``"gate"`` and
+            ``"diagonal"``.
+        scale_control: What bounds the state: ``"none"`` (the retention does), ``"match"`` or ``"norm"``; see
+            :mod:`vpo.looped.scale`. By default ``"none"`` for the injections with a retention, else ``"match"``.
+        depth_policy: Who decides the number of loops, as :func:`vpo.looped.depth.to_dict` writes it; by default a fixed
+            depth of ``num_loops``.
+        halt_gate: Give the model a gate for the policies that learn when to stop.
+        cache_planes: Most versions that a token's keys and values are kept in, M; loops beyond it read version M. None
+            for one a loop.
         learned_positions: Number of absolute positions with a learned embedding, added to the token embedding; 0 for
             none. A prompt that is a grid of fixed size is read far sooner with them than by rotary positions alone.
 
@@ -41,8 +52,12 @@ class LoopedConfig(PreTrainedConfig):
     core_layers: int = 2
     coda_layers: int = 1
     num_loops: int = 2
-    injection: Literal["gate"] = "gate"
+    injection: Literal["gate", "diagonal", "concat", "add", "none"] = "gate"
     retention_init: float = 0.5
+    scale_control: Literal["none", "match", "norm"] | None = None
+    depth_policy: Any = None  # a dict; a policy object becomes one
+    halt_gate: bool = False
+    cache_planes: int | None = None
     learned_positions: int = 0
     initializer_range: float = 0.02
     use_cache: bool = True
@@ -67,6 +82,11 @@ class LoopedConfig(PreTrainedConfig):
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             if getattr(self, name) is None:
                 setattr(self, name, getattr(self.layer_config, name, None))
+        if self.scale_control is None:
+            self.scale_control = "none" if self.injection in ("gate", "diagonal") else "match"
+        if self.depth_policy is not None:
+            policy = from_dict(self.depth_policy) if isinstance(self.depth_policy, dict) else self.depth_policy
+            self.depth_policy, self.num_loops = to_dict(policy), policy.cap
         self._check()
         super().__post_init__(**kwargs)
 
@@ -88,6 +108,8 @@ class LoopedConfig(PreTrainedConfig):
             raise ValueError(f"num_loops is {self.num_loops}: expected 1 or more.")
         if not 0.0 < self.retention_init < 1.0:
             raise ValueError(f"retention_init is {self.retention_init}: expected a share strictly between 0 and 1.")
+        if self.cache_planes is not None and self.cache_planes < 1:
+            raise ValueError(f"cache_planes is {self.cache_planes}: expected 1 or more, or None for one a loop.")
         if self.learned_positions < 0:
             raise ValueError(f"learned_positions is {self.learned_positions}: expected 0 (none) or a sequence length.")
         kinds = set(getattr(self.layer_config, "layer_types", None) or ["full_attention"])

@@ -1,0 +1,53 @@
+"""Depth policies: who decides how many loops a token gets, and the record of what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from vpo.looped.depth.fixed import FixedDepth, RandomDepth, Replay
+from vpo.looped.depth.fixed_point import FixedPoint
+from vpo.looped.depth.kl import KLExit
+from vpo.looped.depth.learned import ACT, LearnedGate
+from vpo.looped.depth.policy import DepthPolicy, Halter, LoopCall, LoopStep, to_dict
+from vpo.looped.depth.trace import DepthTrace, HaltReason
+
+__all__ = [
+    "ACT",
+    "DepthPolicy",
+    "DepthTrace",
+    "FixedDepth",
+    "FixedPoint",
+    "HaltReason",
+    "Halter",
+    "KLExit",
+    "LearnedGate",
+    "LoopCall",
+    "LoopStep",
+    "RandomDepth",
+    "Replay",
+    "from_dict",
+    "to_dict",
+]
+
+POLICIES: dict[str, Any] = {cls.kind: cls for cls in (FixedDepth, RandomDepth, FixedPoint, LearnedGate, ACT, KLExit)}
+
+
+def from_dict(settings: Mapping[str, Any]) -> DepthPolicy:
+    """The policy that ``to_dict`` described, as it stands in a model's or a generation's configuration.
+
+    Raises:
+        ValueError: No such kind of policy, or a setting that it does not have.
+    """
+    settings = dict(settings)
+    kind = settings.pop("kind", None)
+    if kind not in POLICIES:
+        raise ValueError(f"depth policy {kind!r} is not known: expected 'kind' to be one of {', '.join(POLICIES)}.")
+    known = {field.name for field in fields(POLICIES[kind])}
+    if settings.keys() - known:
+        raise ValueError(
+            f"depth policy {kind!r} has no setting {', '.join(sorted(settings.keys() - known))}: it has "
+            f"{', '.join(sorted(known))}."
+        )
+    return POLICIES[kind](**settings)
