@@ -20,10 +20,11 @@ One Parquet file for each generation batch and process, ``rankRRRR-stepSSSSSSSS[
 ``num_extra``       int32                 closed answers that did not count
 ``objective``       string                name of the objective
 ``metadata``        string                the row's other dataset columns, as JSON
+``depths``          list<int16>           loops spent on each completion token; empty if the policy has no loop
+``residuals``       list<float>           relative change of the state in the last of those loops
 ==================  ====================  ==============================================================
 
-Depths and residuals of a policy that halts by itself will be further columns; a reader must ignore columns it does not
-know.
+A reader must ignore columns it does not know. Logs from before the last two columns are read as if these were empty.
 """
 
 from __future__ import annotations
@@ -60,9 +61,12 @@ ROLLOUT_SCHEMA = pa.schema(
         ("num_extra", pa.int32()),
         ("objective", pa.string()),
         ("metadata", pa.string()),
+        ("depths", pa.list_(pa.int16())),
+        ("residuals", pa.list_(pa.float32())),
     ],
     metadata={b"vpo_rollouts": SCHEMA_VERSION},
 )
+_LATER_COLUMNS = ("depths", "residuals")  # not in the first logs
 _FILE = re.compile(r"rank(\d+)-step(\d+)(?:-(\d+))?\.parquet")
 
 
@@ -132,6 +136,10 @@ def read_rollout_file(path: Path) -> list[dict[str, Any]]:
             f"{path} has schema version {version.decode(errors='replace')}: expected {SCHEMA_VERSION.decode()} at "
             "most. Read it with the version of vpo that wrote it."
         )
+    for name in _LATER_COLUMNS:
+        if name not in table.schema.names:
+            field = ROLLOUT_SCHEMA.field(name)
+            table = table.append_column(field, pa.array([[]] * len(table), type=field.type))
     for field in ROLLOUT_SCHEMA:
         _check_column(table, field, path)
     answers, vectors = (pc.list_value_length(table[name]) for name in ("answers", "rewards"))

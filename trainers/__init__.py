@@ -1,4 +1,4 @@
-"""TRL trainers for answer sets: :class:`VPOTrainer`, its configuration, and the warm start before it.
+"""TRL trainers: :class:`VPOTrainer` for answer sets, the warm start before it, and the healing of converted models.
 
 The names below are imported on first use, because TRL takes seconds to load.
 """
@@ -9,13 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainers.healing import HealingTrainer
+    from trainers.healing_config import HealingConfig
     from trainers.vpo_config import VPOConfig
     from trainers.vpo_trainer import VPOTrainer
     from trainers.warm_start import WarmStartTrainer
 
-__all__ = ["VPOConfig", "VPOTrainer", "WarmStartTrainer"]
+__all__ = ["HealingConfig", "HealingTrainer", "VPOConfig", "VPOTrainer", "WarmStartTrainer"]
 
 _HOME = {
+    "HealingConfig": "trainers.healing_config",
+    "HealingTrainer": "trainers.healing",
     "VPOConfig": "trainers.vpo_config",
     "VPOTrainer": "trainers.vpo_trainer",
     "WarmStartTrainer": "trainers.warm_start",

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eval.rollouts import ROLLOUT_SCHEMA
+from trainers.depth_recorder import SampledDepths
 from vpo.rewards import RewardBatch
 from vpo.weightings import prompt_key
 
@@ -75,6 +76,7 @@ def rollout_rows(
     scores: Sequence[float],
     advantages: Sequence[float],
     stop_ids: set[int],
+    depths: SampledDepths | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of the log for one generation batch.
 
@@ -88,10 +90,12 @@ def rollout_rows(
         scores: B scores under the objective.
         advantages: B advantages.
         stop_ids: Tokens that end a completion; one that ends otherwise was cut off.
+        depths: Of a looped policy's tokens, or None.
 
     Returns:
         B rows with every column of the schema.
     """
+    loops, residuals = _by_token(depths, [len(ids) for ids in completion_ids])
     rows = []
     for i, (prompt, completion, ids) in enumerate(zip(prompts, completions, completion_ids, strict=True)):
         found = scored[0].answer_sets[i]
@@ -110,10 +114,23 @@ def rollout_rows(
                 "finish_reason": "stop" if ids and ids[-1] in stop_ids else "length",
                 "num_unclosed": found.num_unclosed,
                 "num_extra": found.num_extra,
+                "depths": loops[i],
+                "residuals": residuals[i],
                 "metadata": json.dumps(extra, default=str, ensure_ascii=False),
             }
         )
     return rows
+
+
+def _by_token(depths: SampledDepths | None, lengths: Sequence[int]) -> tuple[list[list[int]], list[list[float]]]:
+    """Depth and residual of the pass that each completion token was drawn from."""
+    if depths is None:
+        return [[] for _ in lengths], [[] for _ in lengths]
+    loops, residuals = (depths.of_completion(t).tolist() for t in (depths.trace.depth, depths.trace.residual))
+    return (
+        [row[:length] for row, length in zip(loops, lengths, strict=True)],
+        [row[:length] for row, length in zip(residuals, lengths, strict=True)],
+    )
 
 
 def _text(message: Any) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
 
-from vpo.looped import looped_policy
+from vpo.looped import FixedDepth, looped_policy
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
@@ -21,22 +22,26 @@ def check_policy(trainer: GRPOTrainer) -> None:
     by the model's own forward. Whatever a custom model does after its backbone is silently left out; this finds it.
 
     Raises:
-        ValueError: The depth policy is random, or the two log-probabilities differ.
+        ValueError: The two log-probabilities differ, or a looped policy would be sampled in a way
+            that does not tell its depths (vLLM; a ``rollout_func``, unless the depth is fixed).
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     looped = looped_policy(model)
-    if looped is not None and looped.depth_policy.draw(1, torch.device("cpu")) is not None:
+    if looped is not None and trainer.use_vllm:
         raise ValueError(
-            f"the policy's depth is random ({looped.depth_policy}): tokens would be trained at another depth than they "
-            "were sampled at. Set looped_policy(model).depth_policy = FixedDepth(n) before reinforcement learning."
+            "use_vllm=True with a looped policy: vLLM's transformers backend keeps one version of keys and values for "
+            "all loops, which is silently wrong. Sample with transformers (use_vllm=False)."
         )
-    if looped is not None and trainer.ref_model is not None:
-        reference = looped_policy(trainer.accelerator.unwrap_model(trainer.ref_model))
-        if reference is not None:  # loaded from disk, it knows nothing of a depth set since
-            reference.depth_policy = looped.depth_policy
+    if looped is not None and trainer.rollout_func is not None and not isinstance(looped.depth_policy, FixedDepth):
+        raise ValueError(
+            f"a rollout_func with {looped.depth_policy}: the depths at which its tokens were sampled are not known, so "
+            "they could not be trained at them. Sample with the trainer's own generation, or set a FixedDepth."
+        )
     if trainer.is_deepspeed_enabled:
         return  # parameters may be partitioned before the engine exists
-    gap, dtype = _logprob_gap(trainer)
+    # At a fixed depth, as a policy that looks at the output cannot be asked through TRL's head.
+    with nullcontext() if looped is None else looped.at_depth(FixedDepth(looped.depth_policy.cap)):
+        gap, dtype = _logprob_gap(trainer)
     if not gap <= _TOLERANCE.get(dtype, 0.1):
         raise ValueError(
             f"TRL's training log-probabilities differ from the model's own by {gap:.3g} nats: {type(model).__name__} "

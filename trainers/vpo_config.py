@@ -33,6 +33,12 @@ class VPOConfig(GRPOConfig):
         weighting_method (`str`, *optional*, defaults to `"iid"`): `"iid"` or `"sobol"`.
         component_weights (`list[float]`, *optional*): w* by component instead of by function, for functions that
             return several. Default: a function's weight in equal shares.
+        depth_training (`str`, *optional*, defaults to `"replay"`): Depth at which a looped policy is trained:
+            `"replay"` (the sampled one, token by token), `"fixed"` (the cap), `"live"` (decided anew), or `"sum"`
+            (RLTT: every loop up to the sampled one).
+        depth_sum_power (`float`, *optional*, defaults to `0.0`): With `"sum"`, loop t has weight `t ** power`.
+        depth_drift_rows (`int`, *optional*, defaults to `4`): Rollouts kept back to log how many depths the updates
+            have changed; 0 for none.
         log_rollouts (`bool`, *optional*, defaults to `True`): Write every rollout to `output_dir/rollouts`.
         max_generated_tokens (`int`, *optional*): Stop at the step that has generated so many completion tokens (all
             processes), so that runs compare at equal cost. `max_steps` and `num_train_epochs` still hold.
@@ -62,6 +68,15 @@ class VPOConfig(GRPOConfig):
     component_weights: list[float] | None = field(
         default=None, metadata={"help": "w* by reward component; default: reward_weights in equal shares."}
     )
+    depth_training: Literal["replay", "fixed", "live", "sum"] = field(
+        default="replay", metadata={"help": "Depth a looped policy is trained at: 'replay', 'fixed', 'live' or 'sum'."}
+    )
+    depth_sum_power: float = field(
+        default=0.0, metadata={"help": "With depth_training='sum', loop t has weight t ** power."}
+    )
+    depth_drift_rows: int = field(
+        default=4, metadata={"help": "Rollouts kept back to log how many depths the updates have changed."}
+    )
     log_rollouts: bool = field(default=True, metadata={"help": "Write every rollout to output_dir/rollouts (Parquet)."})
     max_generated_tokens: int | None = field(
         default=None, metadata={"help": "Stop at the step that has generated so many completion tokens."}
@@ -78,6 +93,10 @@ class VPOConfig(GRPOConfig):
                 f"multi_objective_aggregation is {self.multi_objective_aggregation!r}: the objective decides here how "
                 "components are joined, so it would have no effect. Leave it out, or use GRPOTrainer."
             )
+        if self.depth_training not in ("replay", "fixed", "live", "sum"):
+            raise ValueError(f"depth_training is {self.depth_training!r}: expected 'replay', 'fixed', 'live' or 'sum'.")
+        if self.depth_drift_rows < 0:
+            raise ValueError(f"depth_drift_rows is {self.depth_drift_rows}: expected 0 (do not measure) or more.")
         self.build_answer_format()
         self.build_weighting()
         objective = self.build_objective()

@@ -22,6 +22,8 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 import vpo.looped  # noqa: F401 - registers looped policies, so that model="a/saved/policy" loads
+from trainers.depth_recorder import SampledDepths
+from trainers.depth_replay import DepthReplay
 from trainers.rollout_log import RolloutLog, rollout_rows
 from trainers.set_metrics import set_metrics
 from trainers.start_checks import check_policy
@@ -46,9 +48,10 @@ class _Scored:
     completions: list[Any]
     completion_ids: list[list[int]]
     rows: list[dict[str, Any]]
+    depths: SampledDepths | None
 
 
-class VPOTrainer(GRPOTrainer):
+class VPOTrainer(DepthReplay, GRPOTrainer):
     """Trainer for Vector Policy Optimization and the baselines it is compared with.
 
     A script that uses ``GRPOTrainer(reward_funcs=[a, b, c])`` switches by changing the class name: each function
@@ -56,7 +59,7 @@ class VPOTrainer(GRPOTrainer):
     completions.
 
     Args:
-        model: As for ``GRPOTrainer``; a looped policy needs a fixed depth.
+        model: As for ``GRPOTrainer``; a looped policy is trained at its sampled depths (:mod:`trainers.depth_replay`).
         reward_funcs: One TRL reward function or a list of them, sync or async.
         args: Settings; objective, number of answers and weightings are chosen there.
         train_dataset: As for ``GRPOTrainer``, with a ``prompt`` column.
@@ -92,7 +95,7 @@ class VPOTrainer(GRPOTrainer):
                 "VPOTrainer scores the answers of single-turn completions: tools and environments are not supported. "
                 "Use GRPOTrainer for them, or return the reward vector from a reward function."
             )
-        args = VPOConfig("vpo-output") if args is None else args
+        args = args or VPOConfig("vpo-output")
         self.answer_format = args.build_answer_format()
         self.objective = args.build_objective()
         self.weighting = args.build_weighting()
@@ -164,7 +167,9 @@ class VPOTrainer(GRPOTrainer):
         keys, lengths = gather(torch.tensor(facts, device=rewards.device)).unbind(dim=1)
         if self.model.training:
             self.token_budget.add(int(lengths.sum()))
-        self._scored = _Scored(gather(rewards), gather(mask), keys, prompts, completions, completion_ids_list, inputs)
+        self._scored = _Scored(
+            gather(rewards), gather(mask), keys, prompts, completions, completion_ids_list, inputs, self._sampled
+        )
         return rewards_per_func
 
     def _share_components(self) -> None:
@@ -289,5 +294,6 @@ class VPOTrainer(GRPOTrainer):
             scores.tolist(),
             advantages.tolist(),
             stop_ids={*self.eos_token_ids, self._tokenizer.pad_token_id},
+            depths=scored.depths,
         )
         self._rollouts.write(self.state.global_step, index, rows)

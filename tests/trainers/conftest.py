@@ -20,7 +20,7 @@ def tokenizer():
 
 @pytest.fixture
 def make_policy(tokenizer):
-    def make(seed: int = 0) -> LoopedForCausalLM:
+    def make(seed: int = 0, **options) -> LoopedForCausalLM:
         torch.manual_seed(seed)
         layers = LlamaConfig(
             vocab_size=len(tokenizer),
@@ -33,7 +33,7 @@ def make_policy(tokenizer):
             bos_token_id=1,
             eos_token_id=2,
         )
-        config = LoopedConfig(layer_config=layers, prelude_layers=1, core_layers=1, coda_layers=1, num_loops=2)
+        config = LoopedConfig(layer_config=layers, core_layers=1, num_loops=2, **options)
         return LoopedForCausalLM(config)
 
     return make

@@ -11,11 +11,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 import vpo
+from vpo.cli.depth import depth
 
 _OWN_PACKAGES = frozenset({"vpo", "trainers", "search", "eval"})
 _INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # main() decides what an error looks like
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(depth, name="depth")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -106,6 +108,37 @@ def report(
     page = numbers.with_suffix(".html")
     write(content, page)
     typer.echo(f"wrote {page}")
+
+
+@app.command()
+def convert(
+    model: Annotated[str, typer.Argument(help="A pretrained causal language model: folder or hub name.")],
+    out: Annotated[Path, typer.Option(help="Folder of the looped model; new or empty.")],
+    prelude: Annotated[
+        str | None, typer.Option(help="Layers before the loop: a number ('8'), a range ('0-7') or a list ('0,1,2').")
+    ] = None,
+    core: Annotated[str | None, typer.Option(help="Layers of the loop.")] = None,
+    coda: Annotated[str | None, typer.Option(help="Layers after the loop.")] = None,
+    choose_core: Annotated[
+        int | None, typer.Option(help="Choose a core of so many layers, those with the least influence on TEXT.", min=1)
+    ] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="Text to choose by: .jsonl with 'text', or split by blank lines.", exists=True)
+    ] = None,
+    injection: Annotated[
+        Literal["gate", "diagonal", "concat", "add", "none"],
+        typer.Option(help="How the prelude's output enters every loop."),
+    ] = "gate",
+    retention: Annotated[float, typer.Option(help="Share of the state that one injection keeps, in (0, 1).")] = 0.1,
+    loops: Annotated[int, typer.Option(help="Loops of the saved model; at 1 it is its source.", min=1)] = 1,
+    drop_rest: Annotated[bool, typer.Option("--drop-rest", help="Leave out the layers that are in no part.")] = False,
+) -> None:
+    """Make a looped model of a pretrained one: its layers become prelude, core and coda."""
+    from vpo.cli.convert import Conversion, run_convert
+
+    parts = (prelude, core, coda)
+    asked = Conversion(model, out, parts, choose_core, text, injection, retention, loops, drop_rest)
+    raise typer.Exit(run_convert(asked))
 
 
 def _raised_by_us(traceback: TracebackType | None) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
-from vpo.looped.backbone import LoopedModel, LoopedOutput, looped_policy
+from vpo.looped.backbone import LoopedModel
 from vpo.looped.cache import LoopedCache, cache_bytes
 from vpo.looped.config import LoopedConfig
 from vpo.looped.depth import (
@@ -24,6 +24,8 @@ from vpo.looped.depth import (
     Replay,
 )
 from vpo.looped.model import LoopedForCausalLM
+from vpo.looped.outputs import LoopedCausalLMOutput, LoopedOutput
+from vpo.looped.pretrained import looped_policy
 
 AutoConfig.register(LoopedConfig.model_type, LoopedConfig, exist_ok=True)
 AutoModel.register(LoopedConfig, LoopedModel, exist_ok=True)
@@ -39,6 +41,7 @@ __all__ = [
     "KLExit",
     "LearnedGate",
     "LoopedCache",
+    "LoopedCausalLMOutput",
     "LoopedConfig",
     "LoopedForCausalLM",
     "LoopedModel",

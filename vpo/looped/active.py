@@ -8,13 +8,12 @@ stands beside it. Shape letters: B sequences, T tokens, H width, R rows and C co
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 PACK_BELOW = 0.5  # packing costs copies; below this share it pays for them
-_MASKS_BY_COLUMN = ("sdpa", "eager")  # attention whose mask is a (B, 1, T, S) tensor, so that columns may be selected
+MASKS_BY_COLUMN = ("sdpa", "eager")  # attention whose mask is a (B, 1, T, S) tensor, so that columns may be selected
 
 
 @dataclass
@@ -95,13 +94,13 @@ def select(mask: Tensor, attention: str, always: bool = False) -> Active | None:
     if total == 0:
         if not always:
             return None
-        if attention not in _MASKS_BY_COLUMN:
+        if attention not in MASKS_BY_COLUMN:
             return Active(mask)
         one = torch.zeros(1, dtype=torch.long, device=mask.device)
         return Active(mask, one, one[None], torch.zeros(1, 1, dtype=torch.bool, device=mask.device))
     if total == batch * length:
         return Active()
-    if attention not in _MASKS_BY_COLUMN:
+    if attention not in MASKS_BY_COLUMN:
         return Active(mask)
     rows = counts.nonzero().squeeze(1)
     if len(rows) * most > PACK_BELOW * batch * length:
@@ -112,66 +111,3 @@ def select(mask: Tensor, attention: str, always: bool = False) -> Active | None:
         return Active(mask, keep_rows)
     columns = (~chosen).to(torch.int8).argsort(dim=1, stable=True)[:, :most]  # active ones first, in order
     return Active(mask, keep_rows, columns, chosen.gather(1, columns))
-
-
-@dataclass
-class LayerInputs:
-    """What every decoder layer is called with beside the hidden state.
-
-    Args:
-        mask: Attention mask as the attention implementation wants it, or None.
-        position_ids: (B or 1, T).
-        embeddings: Rotary cosines and sines, (B or 1, T, D) each.
-        past: Tokens in the cache.
-        others: Further keyword arguments.
-    """
-
-    mask: Any
-    position_ids: Tensor
-    embeddings: Any
-    past: int
-    others: dict[str, Any]
-
-    def keywords(self) -> dict[str, Any]:
-        """As keyword arguments of a layer."""
-        return {
-            "attention_mask": self.mask,
-            "position_ids": self.position_ids,
-            "position_embeddings": self.embeddings,
-            **self.others,
-        }
-
-    def of(self, active: Active, shape: tuple[int, int], dtype: torch.dtype, attention: str) -> LayerInputs:
-        """The inputs of the computed tokens alone; ``shape`` is (B, T)."""
-        if active.rows is None and active.columns is None:
-            return self
-
-        def part(full: Tensor) -> Tensor:
-            return active.take(full.expand(*shape, *full.shape[2:]))
-
-        return LayerInputs(
-            self._mask(active, shape, dtype, attention),
-            part(self.position_ids),
-            tuple(part(each) for each in self.embeddings),
-            self.past,
-            self.others,
-        )
-
-    def _mask(self, active: Active, shape: tuple[int, int], dtype: torch.dtype, attention: str) -> Any:
-        batch, length = shape
-        if self.mask is None:
-            if length == 1:
-                return None  # one query sees everything
-            # A plain causal mask, which sdpa was to make for itself; it cannot for a selection of the tokens.
-            seen = torch.arange(self.past + length, device=self.position_ids.device)
-            columns = active.columns if active.columns is not None else torch.arange(length, device=seen.device)[None]
-            allowed = (seen <= (columns + self.past).unsqueeze(-1)).unsqueeze(1)  # (R or 1, 1, C, S)
-            if attention == "eager":
-                return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
-            return allowed
-        mask = self.mask.expand(batch, *self.mask.shape[1:])
-        mask = mask if active.rows is None else mask.index_select(0, active.rows)
-        if active.columns is None:
-            return mask
-        index = active.columns[:, None, :, None].expand(-1, mask.shape[1], -1, mask.shape[3])
-        return mask.gather(2, index)

@@ -9,24 +9,22 @@ Shape letters: B sequences, T tokens, H width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, PreTrainedModel
+from transformers import AutoModel
 from transformers.cache_utils import Cache
 from transformers.masking_utils import create_causal_mask
-from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from vpo.looped.active import Active, LayerInputs
+from vpo.looped.active import Active
 from vpo.looped.cache import LoopedCache
 from vpo.looped.config import LoopedConfig
 from vpo.looped.depth import (
     ACT,
     DepthPolicy,
-    DepthTrace,
     FixedDepth,
     LearnedGate,
     RandomDepth,
@@ -34,71 +32,18 @@ from vpo.looped.depth import (
     from_dict,
     to_dict,
 )
-from vpo.looped.injection import INJECTIONS, Injection
+from vpo.looped.graph import keep_in_graph
+from vpo.looped.halt_gate import HaltGate
+from vpo.looped.injection import INJECTIONS
+from vpo.looped.layer_inputs import LayerInputs, count_positions, real_tokens
 from vpo.looped.lockstep import Lockstep
 from vpo.looped.loop import Loop, LoopParts
+from vpo.looped.outputs import LoopedOutput
+from vpo.looped.positions import LearnedPositions
+from vpo.looped.pretrained import LoopedPreTrainedModel
 from vpo.looped.readout import Readout
-from vpo.looped.scale import LoopNorm, build_scale_control
+from vpo.looped.scale import build_scale_control
 from vpo.looped.views import LoopView, run
-
-
-@dataclass
-class LoopedOutput(BaseModelOutputWithPast):
-    """Output of the backbone.
-
-    Args:
-        loop_depths: (B, T) loops of each token.
-        loop_residuals: (B, T) relative change of the state in each token's last loop.
-        loop_reasons: (B, T) int8, a :class:`~vpo.looped.depth.HaltReason`.
-        loop_damping: (B, T) int64, record of step-size reductions.
-        loop_remainders: (B, T) what ACT had left for the last loop, with gradient; None under other policies.
-        loop_hidden_states: Normed output (B, T, H) of coda and norm after each loop, if ``output_loop_states``.
-        loop_gate_logits: (B, T) gate logits after each loop, if ``output_loop_states`` and there is a gate.
-    """
-
-    loop_depths: Tensor | None = None
-    loop_residuals: Tensor | None = None
-    loop_reasons: Tensor | None = None
-    loop_damping: Tensor | None = None
-    loop_remainders: Tensor | None = None
-    loop_hidden_states: tuple[Tensor, ...] | None = None
-    loop_gate_logits: tuple[Tensor, ...] | None = None
-
-    @property
-    def trace(self) -> DepthTrace:
-        """The four per-token records in one."""
-        return DepthTrace(self.loop_depths, self.loop_residuals, self.loop_reasons, self.loop_damping)  # type: ignore[arg-type]
-
-
-class LoopedPreTrainedModel(PreTrainedModel):
-    """What both models share with transformers."""
-
-    config_class = LoopedConfig
-    base_model_prefix = "model"
-    supports_gradient_checkpointing = True
-    _skip_keys_device_placement = ["past_key_values"]
-    _supports_flash_attn = True
-    _supports_sdpa = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, (Injection, LoopNorm, HaltGate)):
-            module.reset_parameters()
-
-
-class HaltGate(nn.Linear):
-    """One linear unit on the state; starts reluctant to stop, as learned halting collapses to few loops otherwise."""
-
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__(hidden_size, 1)
-
-    def reset_parameters(self) -> None:
-        """No preference among states, and a halting probability of 0.12 a loop."""
-        nn.init.zeros_(self.weight)
-        nn.init.constant_(self.bias, -2.0)
 
 
 class LoopedModel(LoopedPreTrainedModel):
@@ -121,7 +66,7 @@ class LoopedModel(LoopedPreTrainedModel):
         self.scale = build_scale_control(config.scale_control or "none", config.hidden_size)
         self.halt_gate = HaltGate(config.hidden_size) if config.halt_gate else None
         self.positions = (
-            nn.Embedding(config.learned_positions, config.hidden_size) if config.learned_positions else None
+            LearnedPositions(config.learned_positions, config.hidden_size) if config.learned_positions else None
         )
         self._depth_policy: DepthPolicy = (
             from_dict(config.depth_policy) if config.depth_policy else FixedDepth(config.num_loops)
@@ -141,12 +86,21 @@ class LoopedModel(LoopedPreTrainedModel):
     def depth_policy(self, policy: DepthPolicy) -> None:
         if isinstance(policy, (LearnedGate, ACT)) and self.halt_gate is None:
             raise ValueError(
-                f"{policy} reads a halting gate, and the model has none: build it with LoopedConfig(halt_gate=True) and "
-                "train the gate, or use FixedPoint, which needs no training."
+                f"{policy} reads a halting gate, and the model has none: build it with LoopedConfig(halt_gate=True) "
+                "and train the gate, or use FixedPoint, which needs no training."
             )
         self._depth_policy = policy
         if not isinstance(policy, (RandomDepth, Replay)):
             self.config.depth_policy, self.config.num_loops = to_dict(policy), policy.cap
+
+    @contextmanager
+    def at_depth(self, policy: DepthPolicy) -> Iterator[None]:
+        """Let ``policy`` decide within the block; what is saved with the model does not change."""
+        own, self._depth_policy = self._depth_policy, policy
+        try:
+            yield
+        finally:
+            self._depth_policy = own
 
     @property
     def core(self) -> nn.ModuleList:
@@ -192,29 +146,29 @@ class LoopedModel(LoopedPreTrainedModel):
             ``last_hidden_state`` (B, T, H), already normed, the cache, and the trace.
 
         Raises:
-            ValueError: Not exactly one of ``input_ids`` and ``inputs_embeds``; two ways to say the depth; a depth record
-                of another shape; more positions than there are learned ones; a cache of another kind.
+            ValueError: Not exactly one of ``input_ids`` and ``inputs_embeds``; two ways to say the depth; a depth
+                record of another shape; more positions than there are learned ones; a cache of another kind.
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("expected exactly one of input_ids and inputs_embeds.")
-        embeds = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
-        policy = self._policy(num_loops, depth_policy)
         cache = self._cache(past_key_values, use_cache)
-        inputs = self._layer_inputs(embeds, attention_mask, position_ids, cache, use_cache, kwargs)
-        signal = embeds if self.positions is None else embeds + self._position_embedding(inputs.position_ids)
-        real = _real_tokens(attention_mask, embeds)
-        prelude, coda_start = self.config.prelude_layers, self.config.prelude_layers + self.config.core_layers
+        if output_loop_states and cache is not None and cache.get_seq_length():
+            raise ValueError(
+                "output_loop_states=True with earlier tokens in the cache: their outputs after each loop are not kept. "
+                "Pass the whole sequence, without a cache."
+            )
+        policy = self._policy(num_loops, depth_policy)
+        loop, inputs = self.begin(
+            input_ids, attention_mask, position_ids, cache, inputs_embeds, use_cache, policy, head, **kwargs
+        )
+        coda_start = self.config.prelude_layers + self.config.core_layers
         coda = self.layers[coda_start:]
-        signal = self._run_once(self.layers[:prelude], signal, cache, inputs, 0)
-        readout = Readout(coda, coda_start, self.norm, head, cache, inputs) if head is not None else None
-        loop = Loop(self._parts(readout), signal, real, policy, cache, inputs)
         states: list[Tensor] | None = [] if output_loop_states else None
-        state = loop.run(Lockstep.of(self.layers, signal.device), states)
-        state = self._touch_unused(state, loop)
+        state = loop.run(Lockstep.of(self.layers, loop.signal.device), states)
+        if self.training and torch.is_grad_enabled():
+            state = keep_in_graph(state, self._unused(loop))
         state = self._run_once(coda, state, cache, inputs, coda_start)
         trace = loop.trace
         if cache is not None:
-            cache.commit(embeds.shape[1], trace)
+            cache.commit(state.shape[1], trace)
         output = LoopedOutput(
             last_hidden_state=self.norm(state),
             past_key_values=cache,
@@ -225,11 +179,41 @@ class LoopedModel(LoopedPreTrainedModel):
             loop_remainders=getattr(loop.halter, "remainder", None),
         )
         if states is not None:
-            each = (run(coda, s.to(signal.dtype), None, inputs.keywords()) for s in states)
+            each = (run(coda, s.to(state.dtype), None, inputs.keywords()) for s in states)
             output.loop_hidden_states = tuple(self.norm(hidden) for hidden in each)
             if self.halt_gate is not None:
                 output.loop_gate_logits = tuple(self._gate_logits(s) for s in states)
         return output
+
+    def begin(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        cache: LoopedCache | None = None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
+        policy: DepthPolicy | None = None,
+        head: Callable[[Tensor], Tensor] | None = None,
+        **kwargs: Any,
+    ) -> tuple[Loop, LayerInputs]:
+        """Everything of :meth:`forward` before the loop; diagnostics take it from here.
+
+        Returns:
+            The loop, not yet run, and what the layers are called with.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("expected exactly one of input_ids and inputs_embeds.")
+        embeds = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
+        inputs = self._layer_inputs(embeds, attention_mask, position_ids, cache, use_cache, kwargs)
+        prelude, coda_start = self.config.prelude_layers, self.config.prelude_layers + self.config.core_layers
+        signal = embeds if self.positions is None else embeds + self.positions(inputs.position_ids)
+        signal = self._run_once(self.layers[:prelude], signal, cache, inputs, 0)
+        readout = None
+        if head is not None:
+            readout = Readout(self.layers[coda_start:], coda_start, self.norm, head, cache, inputs, embeds.dtype)
+        real = real_tokens(attention_mask, embeds)
+        return Loop(self._parts(readout), signal, real, policy or self.depth_policy, cache, inputs), inputs
 
     def _policy(self, num_loops: int | None, depth_policy: DepthPolicy | None) -> DepthPolicy:
         if num_loops is not None and depth_policy is not None:
@@ -249,8 +233,8 @@ class LoopedModel(LoopedPreTrainedModel):
         if given is not None and not isinstance(given, LoopedCache):
             raise ValueError(
                 f"past_key_values is a {type(given).__name__}, which keeps one version of keys and values a layer; a "
-                "looped model needs one a loop. Pass vpo.looped.LoopedCache(model.config), or none: the first call makes "
-                "one. In generate, leave cache_implementation out."
+                "looped model needs one a loop. Pass vpo.looped.LoopedCache(model.config), or none: the first call "
+                "makes one. In generate, leave cache_implementation out."
             )
         if use_cache is None:
             use_cache = bool(self.config.use_cache) and not self.training
@@ -272,7 +256,7 @@ class LoopedModel(LoopedPreTrainedModel):
                     f"the attention mask has {attention_mask.ndim} dimensions, from which positions cannot be counted: "
                     "pass position_ids with it, or a (B, T) mask."
                 )
-            position_ids = _positions(attention_mask, past, embeds)
+            position_ids = count_positions(attention_mask, past, embeds)
         mask = create_causal_mask(
             config=self.config.layer_config,
             inputs_embeds=embeds,
@@ -299,7 +283,7 @@ class LoopedModel(LoopedPreTrainedModel):
 
     def _gate_logits(self, state: Tensor) -> Tensor:
         assert self.halt_gate is not None
-        return self.halt_gate(state.to(self.halt_gate.weight.dtype)).squeeze(-1).float()
+        return self.halt_gate(state.to(self.halt_gate.weight.dtype)).squeeze(-1).to(state.dtype)
 
     def _run_once(
         self, layers: nn.ModuleList, hidden: Tensor, cache: LoopedCache | None, inputs: LayerInputs, first: int
@@ -308,54 +292,7 @@ class LoopedModel(LoopedPreTrainedModel):
         view = None if planes is None else LoopView(Active(), {}, planes)
         return run(layers, hidden, view, inputs.keywords())
 
-    def _touch_unused(self, state: Tensor, loop: Loop) -> Tensor:
-        """Tie parameters that this pass had no use for to the output, with weight 0.
-
-        A batch of one-loop tokens does not inject, and most policies do not ask the gate; under DDP every parameter must
-        have a gradient on every process all the same.
-        """
-        if not (self.training and torch.is_grad_enabled()):
-            return state
+    def _unused(self, loop: Loop) -> list[nn.Parameter]:
+        """Parameters that this pass had no use for: one-loop tokens do not inject, and few policies ask the gate."""
         unused = [] if int(loop.depth.max()) > 1 else [*self.injection.parameters()]
-        if self.halt_gate is not None:
-            unused += self.halt_gate.parameters()
-        for parameter in unused:
-            if parameter.requires_grad:
-                state = state + 0.0 * parameter.sum().to(state.dtype)
-        return state
-
-    def _position_embedding(self, position_ids: Tensor) -> Tensor:
-        assert self.positions is not None
-        last = int(position_ids.max())
-        if last >= self.config.learned_positions:
-            raise ValueError(
-                f"position {last} is past the {self.config.learned_positions} learned ones: shorten the prompt or "
-                "max_completion_length, or build the model with more learned_positions."
-            )
-        return self.positions(position_ids)
-
-
-def looped_policy(model: Any) -> Any | None:
-    """The looped model inside ``model``, which may be wrapped by PEFT; None if there is none.
-
-    PEFT forwards the reading of attributes to the model it wraps, but not their setting: a depth policy set on the
-    wrapper would have no effect.
-    """
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return base if hasattr(base, "depth_policy") else None
-
-
-def _real_tokens(attention_mask: Tensor | None, embeds: Tensor) -> Tensor:
-    """(B, T) bool; what a mask of more than two dimensions says of padding is not known."""
-    batch, length = embeds.shape[:2]
-    if attention_mask is not None and attention_mask.ndim == 2:
-        return attention_mask[:, -length:].bool()
-    return torch.ones(batch, length, dtype=torch.bool, device=embeds.device)
-
-
-def _positions(attention_mask: Tensor | None, past: int, embeds: Tensor) -> Tensor:
-    """(B, T) positions counted over real tokens, so that left padding shifts nothing."""
-    length = embeds.shape[1]
-    if attention_mask is not None and attention_mask.ndim == 2:
-        return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)[:, -length:]
-    return (torch.arange(length, device=embeds.device) + past).unsqueeze(0)
+        return unused if self.halt_gate is None else [*unused, *self.halt_gate.parameters()]

@@ -1,10 +1,10 @@
 """Keys and values of a looped model: one *plane* for each loop of a core layer, read at the depth a token reached.
 
-A query in loop t reads an earlier token j at version min(t, depth_j): what the token looked like when it had run as many
-loops, or when it had stopped ("last-exited"; Huginn calls it latest). Of the layouts in use it is the one that a single
-parallel forward pass can reproduce, which is what makes log-probabilities at adaptive depth exact. A token that
-stops writes its last version into all deeper planes, so reading is plain slicing. ``max_planes=M`` stops the refreshing
-at loop M: version min(t, depth_j, M), constant memory at any cap, and another model (an accuracy knob).
+A query in loop t reads an earlier token j at version min(t, depth_j): what the token looked like when it had run as
+many loops, or when it had stopped ("last-exited"; Huginn calls it latest). Of the layouts in use it is the one that a
+single parallel forward pass can reproduce, which is what makes log-probabilities at adaptive depth exact. A token that
+stops writes its last version into all deeper planes, so reading is plain slicing. ``cache_planes=M`` stops the
+refreshing at loop M: version min(t, depth_j, M), constant memory at any cap, and another model (an accuracy knob).
 
 Memory in bytes, S being the capacity (at least the tokens held)::
 
@@ -42,7 +42,7 @@ class PlaneLayer(CacheLayerMixin):
         self._written = 0  # deepest plane written in the pass that is under way
 
     @property
-    def is_initialized(self) -> bool:  # type: ignore[override]
+    def is_initialized(self) -> bool:
         """Whether any token has been stored."""
         return self.buffer is not None
 
@@ -62,12 +62,12 @@ class PlaneLayer(CacheLayerMixin):
         return -1 if self.buffer is None else self.buffer.shape[2]
 
     @property
-    def keys(self) -> Tensor | None:  # type: ignore[override]
+    def keys(self) -> Tensor | None:
         """(B, heads, S, D) keys of the deepest plane."""
         return None if self.buffer is None else self.buffer[0, -1, :, :, : self.length]
 
     @property
-    def values(self) -> Tensor | None:  # type: ignore[override]
+    def values(self) -> Tensor | None:
         """(B, heads, S, D) values of the deepest plane."""
         return None if self.buffer is None else self.buffer[1, -1, :, :, : self.length]
 
@@ -116,8 +116,8 @@ class PlaneLayer(CacheLayerMixin):
             self.buffer = torch.empty((2, 1, batch, heads, capacity, width), dtype=like.dtype, device=like.device)
         if self.buffer.shape[2] != batch:
             raise ValueError(
-                f"the cache holds {self.buffer.shape[2]} sequences, and {batch} came in: expected the same batch. Use a "
-                "cache for each batch, or cache.batch_select_indices(rows)."
+                f"the cache holds {self.buffer.shape[2]} sequences, and {batch} came in: expected the same batch. Use "
+                "a cache for each batch, or cache.batch_select_indices(rows)."
             )
         if end > self.capacity:
             capacity = -(-max(end, self.capacity * 5 // 4) // _BLOCK) * _BLOCK

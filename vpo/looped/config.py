@@ -112,11 +112,19 @@ class LoopedConfig(PreTrainedConfig):
             raise ValueError(f"cache_planes is {self.cache_planes}: expected 1 or more, or None for one a loop.")
         if self.learned_positions < 0:
             raise ValueError(f"learned_positions is {self.learned_positions}: expected 0 (none) or a sequence length.")
+        for name, value, known in (
+            ("injection", self.injection, ("gate", "diagonal", "concat", "add", "none")),
+            ("scale_control", self.scale_control, ("none", "match", "norm")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}: expected one of {', '.join(known)}.")
         kinds = set(getattr(self.layer_config, "layer_types", None) or ["full_attention"])
+        if getattr(self.layer_config, "sliding_window", None) and not hasattr(self.layer_config, "layer_types"):
+            kinds = {"sliding_attention"}  # the layers have the window without saying so (Mistral)
         if kinds != {"full_attention"}:
             raise ValueError(
                 f"layer_config has layers of type {sorted(kinds)}: only full attention can be looped so far. "
-                "Switch the sliding window off (use_sliding_window=False) or choose another model."
+                "Switch the sliding window off (sliding_window=None) or choose another model."
             )
 
     # The names under which transformers and vLLM look for the sizes of a text model.

@@ -59,7 +59,7 @@ class GateInjection(Injection):
     @property
     def retention(self) -> Tensor:
         """(H,) share of the state kept by one injection, in (0, 1)."""
-        return torch.sigmoid(self.logit)
+        return _below_one(torch.sigmoid(_wide(self.logit)))
 
     def forward(self, state: Tensor, signal: Tensor) -> Tensor:
         """Blend the state (B, T, H) with the injected signal (B, T, H)."""
@@ -69,8 +69,8 @@ class GateInjection(Injection):
 class DiagonalInjection(Injection):
     """Diagonal retention ``u = A * z + (1 - A) * B e`` with ``A = exp(-dt * exp(a))`` in (0, 1), ``B`` free.
 
-    LoopWM (2606.18208) and Parcae (2604.12946); the gain ``1 - A`` is the exact zero-order hold, which keeps the scale of
-    ``e`` at any retention where their Euler gain ``dt`` does not. ``B`` starts as the identity.
+    LoopWM (2606.18208) and Parcae (2604.12946); the gain ``1 - A`` is the exact zero-order hold, which keeps the scale
+    of ``e`` at any retention where their Euler gain ``dt`` does not. ``B`` starts as the identity.
     """
 
     def __init__(self, hidden_size: int, retention_init: float) -> None:
@@ -90,7 +90,7 @@ class DiagonalInjection(Injection):
     @property
     def retention(self) -> Tensor:
         """(H,) share of the state kept by one injection, in (0, 1)."""
-        return torch.exp(-nn.functional.softplus(self.raw_step) * torch.exp(self.log_rate))
+        return _below_one(torch.exp(-nn.functional.softplus(_wide(self.raw_step)) * torch.exp(_wide(self.log_rate))))
 
     def forward(self, state: Tensor, signal: Tensor) -> Tensor:
         """Decay the state (B, T, H) and add the signal (B, T, H) through ``B``."""
@@ -131,6 +131,15 @@ class NoInjection(Injection):
     def forward(self, state: Tensor, signal: Tensor) -> Tensor:
         """Return the state."""
         return state
+
+
+def _wide(parameter: Tensor) -> Tensor:
+    return parameter if parameter.dtype == torch.float64 else parameter.float()
+
+
+def _below_one(retention: Tensor) -> Tensor:
+    """Keep rounding from making 1 of it, where nothing would be forgotten any more."""
+    return retention.clamp(max=1.0 - 2.0**-20)
 
 
 INJECTIONS: dict[str, type[Injection]] = {

@@ -44,6 +44,6 @@ class Lockstep:
 
 
 def _is_sharded(parameter: nn.Parameter) -> bool:
-    # While a layer's own pre-forward hook has it gathered, an FSDP2 parameter is an ordinary tensor; at the time we ask,
-    # between layers, it is a DTensor. DeepSpeed marks a partitioned parameter with an identifier.
+    # While a layer's own pre-forward hook has it gathered, an FSDP2 parameter is an ordinary tensor; at the time we
+    # ask, between layers, it is a DTensor. DeepSpeed marks a partitioned parameter with an identifier.
     return hasattr(parameter, "placements") or hasattr(parameter, "ds_id")

@@ -1,9 +1,9 @@
 """The loop: run the core until every token has stopped, whoever decides when.
 
-``z_0 = e``; repeat: ``u = inject(z_t, e)`` (``u = e`` in the first pass), ``f = scale(core(u))``; the depth policy's halter
-turns ``f`` into the next state of the tokens that loop on. A token that stops keeps its state and its keys and values.
-All tokens of a pass move together, loop by loop, and each stops by itself: so one parallel pass over a sequence computes
-what token-by-token decoding computes.
+``z_0 = e``; repeat: ``u = inject(z_t, e)`` (``u = e`` in the first pass), ``f = scale(core(u))``; the depth policy's
+halter turns ``f`` into the next state of the tokens that loop on. A token that stops keeps its state and its keys and
+values. All tokens of a pass move together, loop by loop, and each stops by itself: so one parallel pass over a sequence
+computes what token-by-token decoding computes.
 
 Shape letters: B sequences, T tokens of this pass, H width, V vocabulary; R, C as in :mod:`vpo.looped.active`.
 """
@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vpo.looped.active import Active, LayerInputs, select
+from vpo.looped.active import Active, select
 from vpo.looped.cache import LoopedCache
 from vpo.looped.depth import DepthPolicy, DepthTrace, FixedDepth, Halter, HaltReason, LoopCall, LoopStep
+from vpo.looped.layer_inputs import LayerInputs
 from vpo.looped.lockstep import Lockstep
 from vpo.looped.scale import rms
 from vpo.looped.views import LoopView, Versions, run
@@ -133,7 +134,7 @@ class Loop:
         gradient_from = self.halter.gradient_from
         cut = None if gradient_from is None else gradient_from > index
         with torch.no_grad() if cut is not None and bool(cut.all()) else nullcontext():
-            new = self._core(index, chosen)
+            new = self.core_output(index, chosen, self.state)
         if self.is_uniform:
             self._record_uniform(index, new)
         else:
@@ -146,21 +147,30 @@ class Loop:
         if cut is not None:
             self.state = torch.where(cut.unsqueeze(-1), self.state.detach(), self.state)
 
-    def _core(self, index: int, chosen: Active) -> Tensor:
-        """(B, T, H) output of the core, scaled; tokens that are not chosen keep their state."""
+    def core_output(self, index: int, chosen: Active, full: Tensor) -> Tensor:
+        """One pass of injection, core and scale control.
+
+        Args:
+            index: Which pass; the first takes the state as it is, and its output's size is kept for the others.
+            chosen: Tokens that are computed.
+            full: (B, T, H) state before the pass.
+
+        Returns:
+            (B, T, H) output; tokens that are not chosen keep their state.
+        """
         parts, shape = self.parts, (self.signal.shape[0], self.signal.shape[1])
-        state = chosen.take(self.state)
+        state = chosen.take(full)
         entering = state if index == 0 else parts.inject(state, chosen.take(self.signal).to(state.dtype))
         entering = entering.to(self.signal.dtype)
         inputs = self.inputs.of(chosen, shape, entering.dtype, parts.attention).keywords()
-        new = self._layers(index, chosen, entering, inputs).to(self.state.dtype)
+        new = self._layers(index, chosen, entering, inputs).to(full.dtype)
         if index == 0:
             scaled = parts.scale(new, None)
             self._first_rms = rms(scaled.detach())
         else:
             assert self._first_rms is not None
             scaled = parts.scale(new, chosen.take(self._first_rms))
-        return chosen.put(self.state, scaled)
+        return chosen.put(full, scaled)
 
     def _layers(self, index: int, chosen: Active, entering: Tensor, inputs: dict[str, Any]) -> Tensor:
         parts, most = self.parts, self.parts.max_planes

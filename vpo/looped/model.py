@@ -6,36 +6,19 @@ Shape letters: B sequences, T tokens, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import Tensor, nn
 from transformers import GenerationMixin
 from transformers.cache_utils import Cache
-from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from vpo.looped.backbone import LoopedModel, LoopedPreTrainedModel
+from vpo.looped.backbone import LoopedModel
 from vpo.looped.cache import LoopedCache
 from vpo.looped.config import LoopedConfig
-from vpo.looped.depth import DepthPolicy, DepthTrace, KLExit, from_dict
-
-
-@dataclass
-class LoopedCausalLMOutput(CausalLMOutputWithPast):
-    """Logits, and what the backbone says of the loops; fields as in :class:`~vpo.looped.backbone.LoopedOutput`."""
-
-    loop_depths: Tensor | None = None
-    loop_residuals: Tensor | None = None
-    loop_reasons: Tensor | None = None
-    loop_damping: Tensor | None = None
-    loop_remainders: Tensor | None = None
-    loop_hidden_states: tuple[Tensor, ...] | None = None
-    loop_gate_logits: tuple[Tensor, ...] | None = None
-
-    @property
-    def trace(self) -> DepthTrace:
-        """The four per-token records in one."""
-        return DepthTrace(self.loop_depths, self.loop_residuals, self.loop_reasons, self.loop_damping)  # type: ignore[arg-type]
+from vpo.looped.depth import DepthPolicy, KLExit, from_dict
+from vpo.looped.outputs import LoopedCausalLMOutput
+from vpo.looped.pretrained import LoopedPreTrainedModel
 
 
 class LoopedForCausalLM(LoopedPreTrainedModel, GenerationMixin):
@@ -63,6 +46,10 @@ class LoopedForCausalLM(LoopedPreTrainedModel, GenerationMixin):
     @depth_policy.setter
     def depth_policy(self, policy: DepthPolicy) -> None:
         self.model.depth_policy = policy
+
+    def at_depth(self, policy: DepthPolicy) -> AbstractContextManager[None]:
+        """Let ``policy`` decide within a ``with`` block; what is saved with the model does not change."""
+        return self.model.at_depth(policy)
 
     def forward(
         self,
@@ -121,7 +108,8 @@ class LoopedForCausalLM(LoopedPreTrainedModel, GenerationMixin):
         if asked not in (None, "dynamic"):
             raise ValueError(
                 f"cache_implementation is {asked!r}: a looped model decodes with its own LoopedCache, which keeps one "
-                "version of keys and values a loop. Leave cache_implementation out; config.cache_planes bounds the memory."
+                "version of keys and values a loop. Leave cache_implementation out; config.cache_planes bounds the "
+                "memory."
             )
         if generation_config.use_cache is not False and model_kwargs.get("past_key_values") is None:
             model_kwargs["past_key_values"] = LoopedCache(self.config)

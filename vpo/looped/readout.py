@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
-from vpo.looped.active import Active, LayerInputs
+from vpo.looped.active import Active
 from vpo.looped.cache import LoopedCache
+from vpo.looped.layer_inputs import LayerInputs
 from vpo.looped.views import LoopView, Versions, run
 
 
@@ -25,6 +27,7 @@ class Readout:
         head: (B, T, H) -> (B, T, V) logits.
         cache: Earlier tokens, or None.
         inputs: Of the layers.
+        dtype: Of the hidden states.
     """
 
     def __init__(
@@ -35,18 +38,20 @@ class Readout:
         head: Callable[[Tensor], Tensor],
         cache: LoopedCache | None,
         inputs: LayerInputs,
+        dtype: torch.dtype,
     ) -> None:
         self.coda, self.first_layer, self.norm, self.head = coda, first_layer, norm, head
-        self.cache, self.inputs = cache, inputs
+        self.cache, self.inputs, self.dtype = cache, inputs, dtype
         self._versions: Versions = {}
 
     def __call__(self, state: Tensor, active: Tensor, loop: int) -> Tensor:
-        """Logits (B, T, V) in fp32 of the state (B, T, H) after loop ``loop``; ``active`` (B, T) ran it."""
+        """Logits (B, T, V), fp32 or wider, of the state (B, T, H) after loop ``loop``; ``active`` (B, T) ran it."""
         planes = None
         if self.cache is not None:
             planes = {self.first_layer + i: self.cache.readout_layer(i) for i in range(len(self.coda))}
         chosen = Active() if loop == 0 else Active(active)
         view = LoopView(chosen, self._versions, planes, plane=loop)
-        hidden = run(self.coda, state.to(self.norm.weight.dtype), view, self.inputs.keywords())
+        hidden = run(self.coda, state.to(self.dtype), view, self.inputs.keywords())
         self._versions = view.after
-        return self.head(self.norm(hidden)).float()
+        logits = self.head(self.norm(hidden))
+        return logits if logits.dtype == torch.float64 else logits.float()

@@ -6,37 +6,30 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config, StaticCache
+from transformers import (
+    AutoModelForCausalLM,
+    DynamicCache,
+    GenerationConfig,
+    LlamaConfig,
+    MistralConfig,
+    Qwen2Config,
+    StaticCache,
+)
 
-from vpo.looped import FixedDepth, LoopedConfig, LoopedForCausalLM, RandomDepth
-
-SIZES = {
-    "vocab_size": 31,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-FAMILIES = {"llama": LlamaConfig, "qwen2": Qwen2Config, "qwen3": Qwen3Config}
-
-
-def build(family: str = "llama", seed: int = 0, **options) -> LoopedForCausalLM:
-    torch.manual_seed(seed)
-    sizes = {k: v for k, v in SIZES.items() if k != "head_dim" or family != "qwen2"}
-    model = LoopedForCausalLM(LoopedConfig(layer_config=FAMILIES[family](**sizes), **options)).eval()
-    for parameter in model.parameters():  # default init is so small that every loop looks alike
-        torch.nn.init.normal_(parameter, std=0.3)
-    return model
-
-
-def tokens(rows: int, length: int, seed: int = 1) -> torch.Tensor:
-    return torch.randint(3, 31, (rows, length), generator=torch.Generator().manual_seed(seed))
+from tests.vpo.looped.tiny_looped import ADAPTIVE, FAMILIES, INJECTIONS, SIZES, build, pad_left, tokens
+from vpo.looped import (
+    FixedDepth,
+    FixedPoint,
+    KLExit,
+    LearnedGate,
+    LoopedCache,
+    LoopedConfig,
+    LoopedForCausalLM,
+    RandomDepth,
+    Replay,
+    cache_bytes,
+)
+from vpo.looped.lockstep import Lockstep
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -50,7 +43,7 @@ def test_cached_decoding_equals_the_uncached_forward(family, num_loops):
         out = model(ids[:, start:end], past_key_values=cache, use_cache=True, num_loops=num_loops)
         cache, parts = out.past_key_values, [*parts, out.logits]
     assert torch.allclose(torch.cat(parts, 1), whole, atol=1e-5, rtol=0)
-    assert len(cache.layers) == 2 + 2 * num_loops  # prelude, coda, and a plane for each run of each core layer
+    assert [layer.planes for layer in cache.layers] == [1, num_loops, num_loops, 1]  # a plane for each run of the core
 
 
 @torch.no_grad()
@@ -59,7 +52,8 @@ def test_one_plane_for_all_loops_would_be_noticed():
     model, ids = build(), tokens(2, 10)
     whole = model(ids, use_cache=False).logits
     first = model(ids[:, :9], use_cache=True)
-    first.past_key_values.layers[2:4] = first.past_key_values.layers[4:6]
+    for layer in first.past_key_values.layers[1:3]:
+        layer.buffer[:, 0] = layer.buffer[:, 1]
     second = model(ids[:, 9:], past_key_values=first.past_key_values, use_cache=True).logits
     assert (second - whole[:, 9:]).abs().max() > 1e-3
 
@@ -212,6 +206,9 @@ def test_retention_stays_strictly_between_zero_and_one_and_starts_where_it_was_s
         ({"num_loops": 0}, "num_loops is 0: expected 1 or more"),
         ({"retention_init": 1.0}, "strictly between 0 and 1"),
         ({"learned_positions": -1}, "expected 0"),
+        ({"injection": "magic"}, "injection.*magic"),
+        ({"scale_control": "magic"}, "scale_control.*magic"),
+        ({"cache_planes": 0}, "cache_planes is 0: expected 1 or more"),
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused(options, message):
@@ -223,6 +220,9 @@ def test_sliding_windows_and_unknown_families_are_refused():
     sliding = Qwen2Config(**{**SIZES, "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1})
     with pytest.raises(ValueError, match="only full attention can be looped"):
         LoopedConfig(layer_config=sliding)
+    with pytest.raises(ValueError, match="only full attention can be looped"):
+        LoopedConfig(layer_config=MistralConfig(**SIZES, sliding_window=4))
+    LoopedConfig(layer_config=MistralConfig(**SIZES, sliding_window=None))
     with pytest.raises(ValueError, match="does not know"):
         LoopedConfig(layer_config={"model_type": "no-such-family"})
 
@@ -235,17 +235,219 @@ def test_calls_that_cannot_be_right_are_refused():
         model(tokens(1, 9))
     with pytest.raises(ValueError, match="num_loops is 0"):
         model(ids, num_loops=0)
-    model.depth_policy = RandomDepth(1, 2)
-    with pytest.raises(ValueError, match="draws a depth for each call"):
-        model.generate(ids, max_new_tokens=2)
+    with pytest.raises(ValueError, match=r"num_loops=2 and depth_policy=FixedDepth.*expected one of them"):
+        model(ids, num_loops=2, depth_policy=FixedDepth(3))
+    with pytest.raises(ValueError, match=r"depths of shape \(1, 5\) on \(1, 6\) tokens: expected one depth a token"):
+        model(ids, depth_policy=Replay(torch.ones(1, 5, dtype=torch.long)))
+    with pytest.raises(ValueError, match=r"has shape .* and type torch.float32: expected integers"):
+        Replay(torch.ones(1, 6))
+    with pytest.raises(ValueError, match="every token runs at least 1 loop"):
+        Replay(torch.zeros(1, 6, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"damping has shape \(1, 5\), depths \(1, 6\)"):
+        Replay(torch.ones(1, 6, dtype=torch.long), torch.ones(1, 5, dtype=torch.long))
+    for policy in (LearnedGate(), ADAPTIVE["act"]):
+        with pytest.raises(ValueError, match=r"LoopedConfig\(halt_gate=True\)"):
+            model.depth_policy = policy
+        with pytest.raises(ValueError, match=r"LoopedConfig\(halt_gate=True\)"):
+            model(ids, depth_policy=policy)
+    with pytest.raises(ValueError, match="called without a head"):
+        model.model(ids, depth_policy=KLExit())
+    cache = model(ids, use_cache=True).past_key_values
+    with pytest.raises(ValueError, match="the cache holds 1 sequences, and 2 came in"):
+        model(tokens(2, 1), past_key_values=cache)
+    with pytest.raises(ValueError, match="not read out loop by loop"):
+        model(ids[:, :1], past_key_values=cache, depth_policy=KLExit())
+    with pytest.raises(ValueError, match="without a cache"):
+        model(ids[:, :1], past_key_values=cache, output_loop_states=True)
     with pytest.raises(ValueError, match="1 <= low <= high"):
         RandomDepth(3, 2)
 
 
 @torch.no_grad()
-def test_a_cache_of_fixed_size_that_is_too_small_is_refused():
+@pytest.mark.parametrize("kind", [DynamicCache, StaticCache])
+def test_a_cache_with_one_version_a_layer_is_refused(kind):
     model, ids = build(num_loops=2), tokens(1, 4)
-    cache = StaticCache(config=model.config, max_cache_len=16)
-    assert torch.allclose(model(ids, past_key_values=cache).logits, model(ids).logits, atol=1e-5)
-    with pytest.raises(ValueError, match="has 6 planes"):
-        model(ids, past_key_values=StaticCache(config=model.config, max_cache_len=16), num_loops=3)
+    cache = kind(config=model.config) if kind is DynamicCache else kind(config=model.config, max_cache_len=16)
+    with pytest.raises(ValueError, match=rf"a {kind.__name__}, which keeps one version"):
+        model(ids, past_key_values=cache)
+    with pytest.raises(ValueError, match="cache_implementation is 'static'"):
+        model.generate(ids, cache_implementation="static", max_new_tokens=2)
+    plain = AutoModelForCausalLM.from_config(model.config.layer_config)
+    with pytest.raises(TypeError, match="give an ordinary model its own DynamicCache"):
+        plain(ids, past_key_values=LoopedCache(model.config))
+
+
+@pytest.mark.parametrize(
+    ("planes", "policy"), [(None, FixedDepth(3)), (2, FixedDepth(5)), (None, ADAPTIVE["fixed_point"])]
+)
+@torch.no_grad()
+def test_the_memory_of_a_cache_is_what_the_formula_says(planes, policy):
+    model, ids = build(cache_planes=planes), tokens(3, 70)
+    cache = model(ids[:, :50], depth_policy=policy, use_cache=True).past_key_values
+    for column in range(50, 70):
+        model(ids[:, column : column + 1], past_key_values=cache, depth_policy=policy)
+    deepest = min(int(cache.trace.depth.max()), planes or 99)
+    capacity = cache.layers[0].capacity
+    assert 70 <= capacity <= 128
+    assert cache.nbytes == cache_bytes(model.config, batch=3, capacity=capacity, planes=deepest, itemsize=4)
+
+
+def test_the_depth_is_chosen_by_the_call_then_by_the_generation_configuration_then_by_the_model(tmp_path):
+    model, ids = build(halt_gate=True), tokens(1, 4)
+    model.depth_policy = FixedDepth(2)
+
+    def depths(model, **options):
+        options = {"max_new_tokens": 5, "do_sample": False, "eos_token_id": None, **options}
+        out = model.generate(ids, return_dict_in_generate=True, **options)
+        return set(out.past_key_values.trace.depth.flatten().tolist())
+
+    assert depths(model) == {2}
+    model.generation_config = GenerationConfig(depth_policy={"kind": "fixed", "num_loops": 3}, pad_token_id=0)
+    assert depths(model) == {3}
+    assert depths(model, num_loops=4) == {4}
+    assert depths(model, depth_policy=FixedDepth(5)) == {5}
+    assert depths(model, depth_policy={"kind": "fixed", "num_loops": 5}) == {5}
+    assert len(depths(model, depth_policy=FixedPoint(tol=0.3, cap=6))) > 1
+    model.save_pretrained(tmp_path)  # the generation configuration is saved with it, and read back
+    assert depths(AutoModelForCausalLM.from_pretrained(tmp_path)) == {3}
+
+
+@pytest.mark.parametrize("policy", ADAPTIVE.values(), ids=ADAPTIVE)
+def test_a_depth_policy_is_saved_with_the_model(policy, tmp_path):
+    model, ids = build(halt_gate=True), tokens(2, 6)
+    model.depth_policy = policy
+    model.save_pretrained(tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert loaded.depth_policy == policy
+    assert loaded.config.num_loops == policy.cap
+    assert torch.equal(loaded(ids).loop_depths, model(ids).loop_depths)
+
+
+def test_a_policy_holds_within_its_block_and_leaves_what_is_saved_alone():
+    model = build()
+    with pytest.raises(RuntimeError), model.at_depth(FixedDepth(7)):
+        assert model.depth_policy == FixedDepth(7)
+        raise RuntimeError
+    assert model.depth_policy == FixedDepth(2)
+    assert model.config.num_loops == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "magic"}, "depth policy 'magic' is not known: expected 'kind' to be one of fixed, random"),
+        ({"kind": "fixed_point", "tolerance": 0.1}, "has no setting tolerance: it has cap, damping"),
+        ({"kind": "fixed_point", "tol": -1.0}, "tol is -1.0"),
+        ({"cap": 3}, "depth policy None is not known"),
+    ],
+)
+def test_a_configuration_with_an_impossible_policy_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        LoopedConfig(layer_config=LlamaConfig(**SIZES), depth_policy=settings)
+
+
+@pytest.mark.parametrize("injection", INJECTIONS)
+@torch.no_grad()
+def test_one_loop_is_the_plain_stack_under_every_injection(injection):
+    model, ids = build(injection=injection, scale_control="match"), tokens(2, 7)
+    plain = AutoModelForCausalLM.from_config(model.config.layer_config).eval()
+    plain.model.embed_tokens, plain.model.layers = model.model.embed_tokens, model.model.layers
+    plain.model.norm, plain.lm_head = model.model.norm, model.lm_head
+    assert torch.allclose(plain(ids).logits, model(ids, num_loops=1).logits, atol=1e-5, rtol=0)
+    assert (model(ids, num_loops=2).logits - plain(ids).logits).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("injection", INJECTIONS)
+@torch.no_grad()
+def test_scale_control_keeps_the_state_from_growing(injection):
+    model, ids = build(injection=injection), tokens(2, 9)
+    growth = {}
+    for control in ("none", "match", "norm"):
+        config = LoopedConfig(layer_config=model.config.layer_config, injection=injection, scale_control=control)
+        other = LoopedForCausalLM(config).eval()
+        other.load_state_dict(model.state_dict(), strict=False)
+        loop, _ = other.model.begin(ids, use_cache=False, policy=FixedDepth(20))
+        states = []
+        loop.run(Lockstep(False, ids.device), states)
+        growth[control] = (states[-1].norm() / states[0].norm()).item()
+    assert growth["match"] == pytest.approx(1.0, abs=1e-3)
+    assert growth["norm"] == pytest.approx(1.0, abs=1e-2)
+    if injection in ("add", "none"):
+        assert growth["none"] > 3
+        assert model.config.scale_control == "match"  # so it is on unless switched off
+    if injection in ("gate", "diagonal"):
+        assert growth["none"] < 5
+        assert model.config.scale_control == "none"
+
+
+@torch.no_grad()
+def test_halving_the_precision_keeps_the_residual_in_full_precision():
+    model, ids = build().bfloat16(), tokens(2, 8)
+    out = model(ids, depth_policy=FixedPoint(tol=0.2, cap=6), use_cache=False)
+    assert out.logits.dtype == torch.bfloat16
+    assert out.loop_residuals.dtype == torch.float32
+    replayed = model(ids, depth_policy=Replay.of(out.trace, FixedPoint(cap=6)), use_cache=False)
+    assert torch.equal(out.logits, replayed.logits)
+    with pytest.raises(ValueError, match=r"record has reduced step sizes, and FixedDepth.*policy=FixedPoint"):
+        model(ids, depth_policy=Replay.of(out.trace), use_cache=False)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch itself, for flex attention
+@pytest.mark.parametrize("attention", ["eager", "sdpa", "flex_attention"])
+@torch.no_grad()
+def test_every_attention_implementation_gives_the_same(attention):
+    # flex attention on a CPU is wrong below 16 tokens, of plain transformers models too
+    model, ids = build(), torch.cat([pad_left(tokens(1, 13), 3)[0], tokens(3, 16, 4)])
+    mask = (ids != 0).long()
+    policy = FixedPoint(tol=0.3, cap=5)
+    reference = model(ids, attention_mask=mask, depth_policy=policy, use_cache=False)
+    model.set_attn_implementation(attention)
+    other = model(ids, attention_mask=mask, depth_policy=policy, use_cache=False)
+    assert torch.equal(reference.loop_depths, other.loop_depths)
+    assert (reference.logits - other.logits)[mask.bool()].abs().max() < 1e-4
+
+
+def test_adapters_learn_through_the_loop(tmp_path):
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    base = build().train()
+    base.depth_policy = FixedPoint(tol=0.3, cap=5)
+    model = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "up_proj"], init_lora_weights=False))
+    ids = tokens(2, 7)
+    model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+    assert all(p.grad.abs().sum() > 0 for n, p in model.named_parameters() if "lora" in n)
+    expected = model.eval()(input_ids=ids).logits
+    model.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(build(), tmp_path).eval()
+    loaded.base_model.model.depth_policy = FixedPoint(tol=0.3, cap=5)
+    assert torch.allclose(loaded(input_ids=ids).logits, expected, atol=1e-6)
+
+
+def test_random_depth_draws_around_its_mean():
+    torch.manual_seed(0)
+    drawn = {
+        sampler: RandomDepth(1, 50, sampler, mean=6.0).draw(20_000, torch.device("cpu")).float()
+        for sampler in ("poisson", "lognormal_poisson")
+    }
+    for depths in drawn.values():
+        assert depths.min() >= 1
+        assert depths.mean().item() == pytest.approx(6.0, abs=0.1)
+    assert drawn["lognormal_poisson"].var() > 1.5 * drawn["poisson"].var()  # the heavier tail
+    for broken in ({"sampler": "gamma"}, {"mean": 9.0}, {"grad_loops": 0}):
+        with pytest.raises(ValueError, match="expected"):
+            RandomDepth(1, 4, **broken)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of torch's own compiler
+@torch.no_grad()
+def test_a_compiled_core_gives_the_same():
+    model, ids = build(), tokens(3, 12)
+    policy = FixedPoint(tol=0.3, cap=5)
+    reference = model(ids, depth_policy=policy, use_cache=False)
+    model.model.compile_core(dynamic=True)
+    compiled = model(ids, depth_policy=policy, use_cache=False)
+    assert torch.equal(reference.loop_depths, compiled.loop_depths)
+    assert torch.allclose(reference.logits, compiled.logits, atol=1e-4)
+    options = {"max_new_tokens": 6, "do_sample": False, "depth_policy": policy, "eos_token_id": None}
+    assert torch.equal(model.generate(ids, **options), build().generate(ids, **options))

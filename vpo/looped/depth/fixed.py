@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from vpo.looped.depth.policy import DepthPolicy, Halter, LoopCall, LoopStep, check_counts
+from vpo.looped.depth.policy import DepthPolicy, Halter, LoopCall, LoopStep
 from vpo.looped.depth.trace import DepthTrace, HaltReason
 
 
@@ -117,8 +117,8 @@ class Replay:
     def __init__(self, depths: Tensor, damping: Tensor | None = None, policy: DepthPolicy | None = None) -> None:
         if depths.ndim != 2 or depths.is_floating_point():
             raise ValueError(
-                f"depths has shape {tuple(depths.shape)} and type {depths.dtype}: expected integers (B, T), the loops of "
-                "each token, as the trace of a forward pass holds them."
+                f"depths has shape {tuple(depths.shape)} and type {depths.dtype}: expected integers (B, T), the loops "
+                "of each token, as the trace of a forward pass holds them."
             )
         if damping is not None and damping.shape != depths.shape:
             raise ValueError(
@@ -149,11 +149,20 @@ class Replay:
         """
         if call.real.shape != self.depths.shape:
             raise ValueError(
-                f"replaying depths of shape {tuple(self.depths.shape)} on {tuple(call.real.shape)} tokens: expected one "
-                "depth a token of input_ids, prompt and padding included. Slice the record like the tokens."
+                f"replaying depths of shape {tuple(self.depths.shape)} on {tuple(call.real.shape)} tokens: expected "
+                "one depth a token of input_ids, prompt and padding included. Slice the record like the tokens."
             )
-        inner = (self.policy or FixedDepth(self.cap)).start(call)
-        return _Replayed(call, inner, torch.where(call.real, self.depths.to(call.real.device), 1), self.damping)
+        policy = self.policy or FixedDepth(self.cap)
+        inner = policy.start(call)
+        if self.damping is not None:
+            try:
+                inner.replay_damping(self.damping.to(call.real.device))
+            except ValueError as error:
+                raise ValueError(
+                    f"the record has reduced step sizes, and {policy} takes none: replay it with the policy that made "
+                    "it, Replay.of(trace, policy=FixedPoint(...))."
+                ) from error
+        return _Replayed(call, inner, torch.where(call.real, self.depths.to(call.real.device), 1))
 
     def __repr__(self) -> str:
         return f"Replay(depths={tuple(self.depths.shape)}, cap={self.cap})"
@@ -174,12 +183,9 @@ class _Planned(Halter):
 class _Replayed(Halter):
     """The stops of a record, with whatever else the policy does to the state."""
 
-    def __init__(self, call: LoopCall, inner: Halter, planned: Tensor, damping: Tensor | None) -> None:
+    def __init__(self, call: LoopCall, inner: Halter, planned: Tensor) -> None:
         super().__init__(call)
-        self.inner, self.planned = inner, planned
-        if damping is not None:
-            self.damping = damping.to(planned.device)
-            inner.replay_damping(self.damping)
+        self.inner, self.planned, self.damping = inner, planned, inner.damping
 
     def measure(self, old: Tensor, new: Tensor) -> Tensor:
         return self.inner.measure(old, new)

@@ -34,9 +34,9 @@ class FixedPoint:
             state that overshoots settles, at the same fixed point.
         floor: Stop once the step size is below this.
         reference: ``"smallest"`` or ``"current"`` (FPRM's), what the residual is relative to.
-        scope: ``"token"``: a token stops when its own state has settled. ``"prefix"``: not before all tokens to its left
-            have stopped, for computations that pass information along the sequence, where a token that waits for its
-            neighbours looks settled.
+        scope: ``"token"``: a token stops when its own state has settled. ``"prefix"``: not before all tokens to its
+            left have stopped, for computations that pass information along the sequence, where a token that waits for
+            its neighbours looks settled.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -96,31 +96,38 @@ class _FixedPointHalter(Halter):
         self._best = torch.full(shape, torch.inf, device=device)
         self._stale = torch.zeros(shape, dtype=torch.int64, device=device)
         self._reduce: Tensor | None = None
+        self._is_replayed = False
 
     def decide(self, step: LoopStep, residual: Tensor) -> tuple[Tensor, Tensor]:
         policy = self.policy
         settled = residual < policy.tol
         if step.loop + 1 < policy.min_loops:
             settled = torch.zeros_like(settled)
-        if policy.scope == "prefix":
-            waiting = (step.active & ~settled).long()
-            settled = settled & (waiting.cumsum(1) == waiting) & (step.loop + 1 >= self.call.past_depth[:, None])
-        if not policy.patience:
-            return settled, torch.full_like(settled, int(HaltReason.CONVERGED), dtype=torch.int8)
-        better = residual < self._best
-        self._best = torch.where(better, residual.to(self._best), self._best)
-        self._stale = torch.where(better, 0, self._stale + 1)
-        # The step that was just made is not changed in hindsight: a reduction holds from the next pass on.
-        self._reduce = (self._stale >= policy.patience) & step.active
-        self._stale = self._stale.masked_fill(self._reduce, 0)
-        self.damping = self.damping | (self._reduce.long() << step.loop)
-        spent = torch.where(self._reduce, self.step_size * policy.damping, self.step_size) < policy.floor
+        spent = self._damp(step, residual) if policy.patience else torch.zeros_like(settled)
+        if policy.scope == "prefix" and not step.is_last:
+            waiting = (step.active & ~settled & ~spent).long()
+            is_first = waiting.cumsum(1) == waiting  # nobody waits to the left
+            settled = settled & is_first & (step.loop + 1 >= self.call.past_depth[:, None])
         reason = torch.where(settled, int(HaltReason.CONVERGED), int(HaltReason.DAMPING_FLOOR)).to(torch.int8)
         return settled | spent, reason
 
+    def _damp(self, step: LoopStep, residual: Tensor) -> Tensor:
+        """Reduce the step size of tokens whose residual no longer falls; (B, T) tokens whose step size is spent."""
+        better = residual < self._best
+        self._best = torch.where(better, residual, self._best)
+        self._stale = torch.where(better, 0, self._stale + 1)
+        # The step that was just made is not changed in hindsight: a reduction holds from the next pass on.
+        self._reduce = (self._stale >= self.policy.patience) & step.active
+        self._stale = self._stale.masked_fill(self._reduce, 0)
+        self.damping = self.damping | (self._reduce.long() << step.loop)
+        return torch.where(self._reduce, self.step_size * self.policy.damping, self.step_size) < self.policy.floor
+
     def follow(self, step: LoopStep) -> None:
-        if self._damping_is_given:
+        if self._is_replayed:
             self._reduce = ((self.damping >> step.loop) & 1).bool()
+
+    def replay_damping(self, damping: Tensor) -> None:
+        self.damping, self._is_replayed = damping, True
 
     def state(self, step: LoopStep, stop: Tensor) -> Tensor:
         eta = self.step_size

@@ -101,10 +101,11 @@ class _ActHalter(Halter):
     def __init__(self, policy: ACT, call: LoopCall) -> None:
         super().__init__(call)
         self.policy = policy
-        self._mass: Tensor | float = 0.0
-        self._halt: Tensor | None = None
-        self._mean: Tensor | float = 0.0
-        self.remainder: Tensor = torch.zeros(call.real.shape, device=call.real.device)
+        nothing = torch.zeros(call.real.shape, device=call.real.device)
+        self._mass: Tensor = nothing
+        self._halt: Tensor = nothing
+        self._mean: Tensor = nothing.unsqueeze(-1)
+        self.remainder: Tensor = nothing
 
     def decide(self, step: LoopStep, residual: Tensor) -> tuple[Tensor, HaltReason]:
         self.follow(step)
@@ -115,12 +116,11 @@ class _ActHalter(Halter):
         self._halt = _gate(step).sigmoid()
 
     def state(self, step: LoopStep, stop: Tensor) -> Tensor:
-        assert self._halt is not None
         rest = 1 - self._mass
         share = torch.where(stop, rest, self._halt)
         self._mean = self._mean + share.unsqueeze(-1) * step.new
         self._mass = self._mass + self._halt
-        self.remainder = torch.where(stop & step.active, rest + torch.zeros_like(self.remainder), self.remainder)
+        self.remainder = torch.where(stop & step.active, rest, self.remainder)
         return torch.where(stop.unsqueeze(-1), self._mean.to(step.new), step.new)
 
 

@@ -90,7 +90,6 @@ class Halter:
         self.norm = norm
         self.reference = reference
         self.damping = torch.zeros_like(call.real, dtype=torch.int64)
-        self._damping_is_given = False
         self._smallest: Tensor | None = None
 
     @torch.no_grad()
@@ -98,8 +97,8 @@ class Halter:
         """Residual of one pass, (B, T): the size of the change relative to the size of the state.
 
         With ``reference="smallest"`` the state's size is the smallest one seen so far in this pass, the new one
-        included. A state that keeps growing makes the change *relative to itself* fall like 1/t while it settles nowhere;
-        relative to where it began, the change does not fall. ``"current"`` is FPRM's own formula (2606.18206).
+        included. A state that keeps growing makes the change *relative to itself* fall like 1/t while it settles
+        nowhere; relative to where it began, the change does not fall. ``"current"`` is FPRM's own formula (2606.18206).
         """
         change, size = _size(new - old, self.norm), _size(new, self.norm)
         if self.reference == "smallest":
@@ -140,8 +139,12 @@ class Halter:
         """Take note of a pass whose stops are prescribed."""
 
     def replay_damping(self, damping: Tensor) -> None:
-        """Reduce step sizes where ``damping`` (B, T) says, a record of an earlier run."""
-        self.damping, self._damping_is_given = damping, True
+        """Reduce step sizes where ``damping`` (B, T) says, a record of an earlier run.
+
+        Raises:
+            ValueError: The rule takes no smaller steps.
+        """
+        raise ValueError("this rule takes no smaller steps")
 
     def state(self, step: LoopStep, stop: Tensor) -> Tensor:
         """(B, T, H) state after the pass, for the tokens that were active."""

@@ -1,0 +1,253 @@
+"""`vpo convert` and `vpo depth calibrate`, on a model of a few thousand parameters."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+
+from vpo.cli import app as cli
+from vpo.cli.texts import read_texts, token_batches
+from vpo.looped import FixedDepth, FixedPoint
+from vpo.tasks.word_tokenizer import word_tokenizer
+
+WORDS = ["go", "now", "red", "blue", "green", "one", "two"]
+
+
+@pytest.fixture
+def pretrained(tmp_path: Path) -> Path:
+    tokenizer = word_tokenizer(WORDS)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=24,
+            num_hidden_layers=6,
+            num_attention_heads=2,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+        )
+    )
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    for layer in model.model.layers[3:5]:  # these do nothing, so that they are the ones to loop
+        torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+        torch.nn.init.zeros_(layer.mlp.down_proj.weight)
+    folder = tmp_path / "pretrained"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text("go red now blue\n\ngo green\ntwo one\n\nnow now now one two red")
+    return path
+
+
+def run(*words: object) -> int:
+    return cli.main([str(word) for word in words])
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return re.sub(r"\s+", " ", capsys.readouterr().out)  # a terminal breaks lines where it likes
+
+
+# --- convert -------------------------------------------------------------------------------------------------------
+
+
+def test_convert_saves_a_looped_model_and_says_what_became_of_the_layers(pretrained, tmp_path, capsys):
+    out = tmp_path / "looped"
+    assert run("convert", pretrained, "--out", out, "--prelude", 2, "--core", 3, "--coda", 1) == 0
+    printed = said(capsys)
+    for part in ("prelude │ 0-1", "core │ 2-4", "coda │ 5-5", "injection │ gate, retention 0.1", "at 1 loop(s)"):
+        assert part in printed
+    gap = float(re.search(r"at 1 loop\(s\): largest logit difference to the source (\S+),", printed)[1])
+    assert gap <= 1e-5
+    looped, source = (AutoModelForCausalLM.from_pretrained(folder) for folder in (out, pretrained))
+    ids = torch.tensor([[3, 5, 4]])
+    assert looped.depth_policy == FixedDepth(1)
+    assert torch.allclose(looped(ids).logits, source(ids).logits, atol=1e-5)
+    assert AutoTokenizer.from_pretrained(out)("go red") == AutoTokenizer.from_pretrained(pretrained)("go red")
+
+
+def test_convert_passes_its_options_on(pretrained, tmp_path, capsys):
+    out = tmp_path / "looped"
+    options = ("--injection", "diagonal", "--retention", 0.3, "--loops", 3, "--drop-rest")
+    assert run("convert", pretrained, "--out", out, "--prelude", "0-0", "--core", "2,4", "--coda", "5-5", *options) == 0
+    config = json.loads((out / "config.json").read_text())
+    assert (config["injection"], config["retention_init"], config["num_loops"]) == ("diagonal", 0.3, 3)
+    assert config["layer_config"]["num_hidden_layers"] == 4
+    printed = said(capsys)
+    assert "at 3 loop(s)" in printed
+    assert re.search(r"to the source without layers 1,3 \d", printed)
+
+
+def test_convert_chooses_the_core_by_a_text(pretrained, text, tmp_path, capsys):
+    out = tmp_path / "looped"
+    assert run("convert", pretrained, "--out", out, "--choose-core", 2, "--text", text) == 0
+    printed = said(capsys)
+    assert "core │ 3-4" in printed
+    assert "block influence" in printed
+    assert AutoModelForCausalLM.from_pretrained(out).config.prelude_layers == 3
+
+
+def test_convert_warns_of_a_layer_that_no_loop_settles_with(pretrained, tmp_path, capsys):
+    model = AutoModelForCausalLM.from_pretrained(pretrained)
+    with torch.no_grad():
+        model.model.layers[2].mlp.down_proj.weight.mul_(300)
+    model.save_pretrained(pretrained)
+    arguments = ("convert", pretrained, "--out")
+    assert run(*arguments, tmp_path / "in", "--prelude", 2, "--core", 3, "--coda", 1) == 0
+    assert re.search(r"Layer 2 of the core multiplies a token's state by \d+", said(capsys))
+    assert run(*arguments, tmp_path / "out", "--prelude", 3, "--core", 2, "--coda", 1) == 0
+    assert "multiplies" not in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "which layers are looped was not said"),
+        (("--prelude", 2), "which layers are looped was not said"),
+        (("--choose-core", 2), "got no --text"),
+        (("--prelude", 2, "--core", 2, "--coda", 1), r"5-5 are in no part.*--drop-rest"),
+        (("--prelude", 2, "--core", "x", "--coda", 1), "core is 'x'"),
+        (("--prelude", 2, "--core", 3, "--coda", 1, "--retention", 2), "retention_init is 2.0"),
+    ],
+)
+def test_convert_says_what_was_wrong(pretrained, tmp_path, capsys, options, message):
+    assert run("convert", pretrained, "--out", tmp_path / "looped", *options) == 1
+    errors = capsys.readouterr().err
+    assert re.search(message, errors)
+    assert "Traceback" not in errors
+    assert not (tmp_path / "looped").exists()
+
+
+def test_convert_leaves_a_folder_in_use_alone(pretrained, capsys):
+    assert run("convert", pretrained, "--out", pretrained, "--prelude", 2, "--core", 3, "--coda", 1) == 1
+    assert "is there and not empty" in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path, capsys):
+    arguments = ("--out", tmp_path / "looped", "--prelude", 2, "--core", 3, "--coda", 1)
+    assert run("convert", tmp_path / "nothing", *arguments) == 1
+    assert "nothing is no folder" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert run("convert", tmp_path / "empty", *arguments) == 1
+    assert "cannot be loaded as a causal language model" in capsys.readouterr().err
+
+
+# --- depth calibrate -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def looped(pretrained, tmp_path, capsys) -> Path:
+    out = tmp_path / "looped"
+    options = ("--prelude", 1, "--core", 4, "--coda", 1, "--retention", 0.3, "--loops", 2)
+    assert run("convert", pretrained, "--out", out, *options) == 0
+    capsys.readouterr()
+    return out
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+
+
+def test_calibrate_prints_the_curve_and_saves_nothing_unasked(looped, text, capsys):
+    before = (looped / "config.json").read_text()
+    options = ("--target-kl", 10, "--cap", 3, "--tol", 0.4, "--tol", 0.1)
+    assert run("depth", "calibrate", looped, "--text", text, *options) == 0
+    printed = said(capsys)
+    rows = re.findall(r"│ (0\.\d) │ (\d\.\d\d) │ (\S+)% │ (\S+) ± (\S+) │", printed)
+    assert [row[0] for row in rows] == ["0.1", "0.4"]
+    assert "chosen" in printed
+    assert "14 tokens of 3 sequences" in printed
+    assert "The largest tolerance within 10 nats is 0.4" in printed
+    assert (looped / "config.json").read_text() == before
+
+
+def test_calibrate_saves_the_policy_and_leaves_the_weights(looped, text, capsys):
+    before = weights(looped)
+    assert run("depth", "calibrate", looped, "--text", text, "--target-kl", 10, "--cap", 3, "--save") == 0
+    model = AutoModelForCausalLM.from_pretrained(looped)
+    assert isinstance(model.depth_policy, FixedPoint)
+    assert model.depth_policy == FixedPoint(tol=0.5, cap=3)
+    assert model.config.architectures == ["LoopedForCausalLM"]
+    assert all(torch.equal(value, before[name]) for name, value in weights(looped).items())
+    assert "Saved FixedPoint(tol=0.5, cap=3" in said(capsys)
+
+
+def test_calibrate_says_what_was_wrong(looped, pretrained, text, tmp_path, capsys):
+    (tmp_path / "empty.txt").write_text("\n\n")
+    for arguments, message in [
+        ((looped, "--text", text, "--target-kl", 1e-9), "no tolerance keeps"),
+        ((pretrained, "--text", text), "is no looped language model"),
+        ((looped, "--text", tmp_path / "empty.txt"), "holds no text"),
+        (("somebody/something", "--text", text, "--save"), "--save writes into the model's folder"),
+    ]:
+        assert run("depth", "calibrate", *arguments) == 1
+        assert message in capsys.readouterr().err
+    assert run("depth", "calibrate", looped) == 2
+
+
+# --- text ----------------------------------------------------------------------------------------------------------
+
+
+def test_texts_are_rows_or_what_blank_lines_separate(tmp_path):
+    plain, rows = tmp_path / "a.txt", tmp_path / "a.jsonl"
+    plain.write_text("one\ntwo\n\n\n three \n\n")
+    rows.write_text('{"text": "one\\n\\ntwo"}\n\n{"text": "three", "id": 3}\n')
+    assert read_texts(plain) == ["one\ntwo", "three"]
+    assert read_texts(rows) == ["one\n\ntwo", "three"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "line 1 is not JSON"),
+        ('{"text": "a"}\n{"prompt": "b"}', "line 2 has no field 'text'"),
+        ("[1]", "line 1 has no field 'text'"),
+    ],
+)
+def test_rows_without_a_text_are_named(tmp_path, content, message):
+    path = tmp_path / "a.jsonl"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_texts(path)
+
+
+def test_long_texts_become_several_sequences_and_nothing_is_lost_before_the_limit():
+    tokenizer = word_tokenizer(WORDS)
+    texts = ["go now red blue green", "one two", "red"]
+    ids = [tokenizer(each)["input_ids"] for each in texts]
+    batches = token_batches(texts, tokenizer, length=3, batch_size=2, max_tokens=100)
+    found = sorted(
+        row[mask.bool()].tolist()
+        for b in batches
+        for row, mask in zip(b["input_ids"], b["attention_mask"], strict=True)
+    )
+    assert found == sorted(each[i : i + 3] for each in ids for i in range(0, len(each), 3))
+    few = token_batches(texts, tokenizer, length=3, batch_size=2, max_tokens=4)
+    assert sum(int(b["attention_mask"].sum()) for b in few) == 4
+
+
+@pytest.mark.parametrize("command", ["convert", "depth"])
+def test_help_loads_nothing_heavy(command):
+    script = (
+        f"import sys\nfrom vpo.cli.app import main\nmain([{command!r}, '--help'])\n"
+        "print('LOADED', *sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'transformers', 'trl'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.rstrip().endswith("LOADED")

@@ -1,0 +1,193 @@
+"""Reinforcement learning at the sampled depths: what makes adaptive depth exact in TRL's GRPO trainers.
+
+A looped policy that halts by itself is, at each token, the distribution at the depth it chose. So the depths of a
+rollout are recorded while it is sampled, ride through TRL's buffers, and old, reference and current log-probabilities
+are computed at those depths. Without that the ratio compares two different policies, and TRL cannot show it: without
+vLLM it takes old log-probabilities from the training pass itself, so the ratio reads 1 whatever was sampled from.
+
+Shape letters: B completions of this process, P prompt tokens, C completion tokens, T = P + C.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from accelerate.utils import gather
+from torch import Tensor
+
+from trainers.depth_metrics import DriftProbe, depth_metrics
+from trainers.depth_recorder import SampledDepths, record_depths
+from trainers.depth_sum import sum_over_loops
+from vpo.looped import DepthPolicy, FixedDepth, Replay, looped_policy
+from vpo.looped.depth import DepthTrace
+
+logger = logging.getLogger(__name__)
+_MAX_GAP = {torch.float32: 1e-3, torch.float64: 1e-6}  # nats between sampled and replayed; half precision gets 0.5
+
+
+class DepthReplay:
+    """Mixin for :class:`trl.GRPOTrainer` and its subclasses; does nothing for a policy without a loop.
+
+    Reads ``args.depth_training``: ``"replay"`` (default), ``"fixed"`` (train at the cap), ``"live"`` (decide the depths
+    anew in every training pass), or ``"sum"`` (RLTT, 2602.10520: the log-probabilities after every loop up to the
+    sampled depth, averaged with weights ``t ** args.depth_sum_power``).
+    """
+
+    args: Any
+    accelerator: Any
+    model: Any
+    state: Any
+    temperature: float
+
+    _metrics: Any
+
+    _sampled: SampledDepths | None = None  # of the batch that is being generated and scored
+    _replayed: DepthTrace | None = None  # of the log-probabilities that are asked for next
+    _drift: DriftProbe | None = None
+    _gap_warned = False
+    _last_logps: Tensor | None = None
+
+    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
+        policy = self._looped(self.model)
+        if policy is None:
+            return super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
+        with record_depths(policy, self.temperature) as recorder:
+            completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
+        longest = max(len(ids) for ids in prompt_ids)
+        self._sampled = recorder.result(completion_ids, self._padded(longest))
+        return completion_ids, logprobs
+
+    def _padded(self, length: int) -> int:
+        multiple = getattr(self, "pad_to_multiple_of", None)
+        return length if not multiple else -(-length // multiple) * multiple
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Any:
+        """Give reward functions ``loop_depth``, the mean depth of each completion, and ``loop_cap``."""
+        if self._sampled is not None:
+            policy = self._looped(self.model)
+            assert policy is not None
+            depth = self._sampled.of_completion(self._sampled.trace.depth).tolist()
+            inputs = [
+                {**row, "loop_depth": sum(d[: len(ids)]) / max(len(ids), 1), "loop_cap": policy.depth_policy.cap}
+                for row, d, ids in zip(inputs, depth, completion_ids_list, strict=True)
+            ]
+        return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)  # type: ignore[misc]
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        self._sampled = None
+        self._measure_drift()
+        output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        sampled: SampledDepths | None = self._sampled  # set by the generation inside
+        self._sampled = None
+        if sampled is None:
+            return output
+        policy = self._looped(self.model)
+        assert policy is not None
+        mode = "train" if self.model.training else "eval"
+        width = output["prompt_ids"].shape[1] + output["completion_ids"].shape[1]
+        output["loop_depths"] = _fit(sampled.trace.depth, width, 1)
+        output["loop_damping"] = _fit(sampled.trace.damping, width, 0)
+        output["sampled_logps"] = _fit(sampled.logps, output["completion_ids"].shape[1], 0.0)
+        steps = torch.full((len(sampled.logps),), self.state.global_step, device=sampled.logps.device)
+        output["sampled_at_step"] = steps
+        metrics = depth_metrics(sampled, output["completion_mask"], output["prompt_mask"])
+        for name, value in metrics.reduce(gather).items():
+            self._metrics[mode][name].append(value)
+        if mode == "train" and self.args.depth_drift_rows:
+            self._drift = DriftProbe.of(output, self.args.depth_drift_rows)
+        return output
+
+    def _compute_loss(self, model: Any, inputs: Any) -> Any:
+        if "loop_depths" not in inputs:
+            return super()._compute_loss(model, inputs)  # type: ignore[misc]
+        zeros = torch.zeros_like(inputs["loop_depths"])
+        trace = DepthTrace(inputs["loop_depths"], zeros, zeros, inputs["loop_damping"])
+        self._replayed = trace
+        try:
+            loss = super()._compute_loss(model, inputs)  # type: ignore[misc]
+        finally:
+            self._replayed = None
+        self._compare(inputs)
+        return loss
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        ask = super()._get_per_token_logps_and_entropies  # type: ignore[misc]
+        trace = self._replayed if self._sampled is None else self._sampled.trace
+        policy = self._looped(model)
+        own = self._looped(self.model)
+        if trace is None or policy is None or own is None:
+            return ask(model, input_ids, attention_mask, logits_to_keep, batch_size, **kwargs)
+        depths, damping = (_fit(t, input_ids.shape[1], d) for t, d in ((trace.depth, 1), (trace.damping, 0)))
+        parts = []
+        for start in range(0, len(input_ids), batch_size or len(input_ids)):
+            rows = slice(start, start + (batch_size or len(input_ids)))
+            replay = Replay(depths[rows], damping[rows], own.depth_policy)
+            batch = (model, input_ids[rows], attention_mask[rows], logits_to_keep)
+            if self.args.depth_training == "sum":
+                parts.append(sum_over_loops(*batch, replay, self.temperature, self.args.depth_sum_power, policy))
+            else:
+                with policy.at_depth(self._training_depth(replay, own.depth_policy)):
+                    parts.append(ask(*batch, None, **kwargs))
+        logps, entropies, aux_losses = zip(*parts, strict=True)
+        joined = torch.cat(logps)
+        self._last_logps = joined.detach()
+        return (
+            joined,
+            None if entropies[0] is None else torch.cat(entropies),
+            None if aux_losses[0] is None else torch.stack(aux_losses).mean(),
+        )
+
+    def _training_depth(self, replay: Replay, own: DepthPolicy) -> DepthPolicy:
+        if self.args.depth_training == "replay":
+            return replay
+        return own if self.args.depth_training == "live" else FixedDepth(own.cap)
+
+    def _looped(self, model: Any) -> Any | None:
+        return looped_policy(self.accelerator.unwrap_model(model))
+
+    def _measure_drift(self) -> None:
+        """Share of tokens of the last batch whose depth would now be another, after the updates since."""
+        if self._drift is None or not self.model.training:
+            return
+        differ, count = self._drift.measure(self.model)
+        totals = gather(torch.tensor([[differ, count]], device=self.accelerator.device)).sum(0)
+        self._metrics["train"]["loops/depth_drift"].append((totals[0] / totals[1].clamp(min=1)).item())
+        self._drift = None
+
+    def _compare(self, inputs: Any) -> None:
+        """Log how far sampled and training log-probabilities are apart, while the weights are those of sampling."""
+        if self._last_logps is None or bool((inputs["sampled_at_step"] != self.state.global_step).any()):
+            return
+        mask = inputs["completion_mask"].bool()
+        gap = (self._last_logps - inputs["sampled_logps"]).abs().masked_fill(~mask, 0.0)
+        stats = gather(torch.stack([gap.max(), gap.sum(), mask.sum().float()])[None])
+        largest, mean = stats[:, 0].max().item(), (stats[:, 1].sum() / stats[:, 2].sum().clamp(min=1)).item()
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode]["sampling/replay_logp_diff/max"].append(largest)
+        self._metrics[mode]["sampling/replay_logp_diff/mean"].append(mean)
+        dtype = next(self.model.parameters()).dtype
+        if largest > _MAX_GAP.get(dtype, 0.5) and self.args.depth_training == "replay" and not self._gap_warned:
+            self._gap_warned = True
+            logger.warning(
+                "log-probabilities replayed at the sampled depths differ from those of sampling by up to "
+                f"{largest:.3g} nats: the trained policy is not the one that was sampled from. Dropout, another "
+                "attention implementation in generation, or mixed precision with a different type cause this."
+            )
+
+
+def _fit(values: Tensor, width: int, filler: float) -> Tensor:
+    """(B, T) values as (B, width): TRL may pad completions to a multiple."""
+    have = values.shape[1]
+    if have >= width:
+        return values[:, :width]
+    return torch.cat([values, values.new_full((len(values), width - have), filler)], dim=1)

@@ -1,0 +1,72 @@
+"""`vpo depth calibrate`: the curve of tolerance against loops and distance, and the point that was chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from vpo.cli.models import load_model, require_tokenizer
+from vpo.cli.texts import read_texts, token_batches
+
+
+def run_calibrate(
+    model: str,
+    text: Path,
+    target_kl: float,
+    cap: int,
+    tols: list[float] | None,
+    save: bool,
+    length: int,
+    batch_size: int,
+    max_tokens: int,
+) -> int:
+    """Calibrate, print the curve, and with ``save`` write the policy into the model's configuration.
+
+    Args:
+        model: Folder or hub name.
+        text: File with held-out text.
+        target_kl: Nats a token.
+        cap: Most loops.
+        tols: Tolerances; None for the usual ones.
+        save: Write the policy into ``config.json``; the weights stay as they are.
+        length: Longest sequence.
+        batch_size: Sequences in a batch.
+        max_tokens: Most tokens of the text.
+
+    Returns:
+        0 when a tolerance was found.
+
+    Raises:
+        ValueError: None was found, or an argument makes no sense.
+    """
+    if save and not Path(model).is_dir():
+        raise ValueError(f"--save writes into the model's folder, but {model} is none: download the model first.")
+    texts = read_texts(text)
+    from vpo.looped.calibrate import TOLERANCES, calibrate
+
+    looped, tokenizer = load_model(model), require_tokenizer(model)
+    batches = token_batches(texts, tokenizer, length, batch_size, max_tokens)
+    grid = sorted(set(tols or TOLERANCES))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("forward passes", total=len(batches) * (len(grid) + 1))
+        found = calibrate(looped, batches, target_kl, cap, tols=grid, progress=lambda: bar.advance(task))
+    table = Table("tol", "mean depth", "at the cap", "KL (nats/token)", "", title=f"{model}, cap {cap}")
+    for row in found.curve:
+        chosen = row.tol == found.tol
+        cells = f"{row.tol:g}", f"{row.mean_depth:.2f}", f"{row.share_at_cap:.1%}", f"{row.kl:.2g} ± {row.kl_se:.1g}"
+        table.add_row(*cells, "chosen" if chosen else "", style="bold" if chosen else None)
+    console = Console()
+    console.print(table)
+    console.print(
+        f"Measured on {found.num_tokens} tokens of {found.num_sequences} sequences; ± is the standard error over "
+        f"sequences. The largest tolerance within {target_kl:g} nats is {found.tol:g}."
+    )
+    if save:
+        looped.depth_policy = found.policy  # goes into the configuration as well
+        looped.config.save_pretrained(model)
+        console.print(f"Saved {found.policy} to {Path(model) / 'config.json'}.")
+    return 0

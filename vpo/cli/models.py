@@ -1,0 +1,54 @@
+"""Loading models for commands, with messages for what a user gets wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def load_model(name: str) -> Any:
+    """The causal language model in a folder or on the hub, in the dtype it was saved in, on a GPU if there is one.
+
+    Raises:
+        ValueError: There is no model of that name.
+    """
+    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
+        raise ValueError(
+            f"{name} is no folder: expected one with a model's config.json and weights, or a name on the hub."
+        )
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    import vpo.looped  # noqa: F401 - registers looped models
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(name, dtype="auto")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name} cannot be loaded as a causal language model: {_first_line(error)}") from error
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_tokenizer(name: str) -> Any | None:
+    """The model's tokenizer; None if it comes without one."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError):
+        return None
+
+
+def require_tokenizer(name: str) -> Any:
+    """The model's tokenizer.
+
+    Raises:
+        ValueError: It comes without one.
+    """
+    tokenizer = load_tokenizer(name)
+    if tokenizer is None:
+        raise ValueError(f"{name} has no tokenizer, and text is to be read: save it beside the model.")
+    return tokenizer
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
