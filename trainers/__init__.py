@@ -9,15 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trainers.gate import GateTrainer
     from trainers.healing import HealingTrainer
     from trainers.healing_config import HealingConfig
     from trainers.vpo_config import VPOConfig
     from trainers.vpo_trainer import VPOTrainer
     from trainers.warm_start import WarmStartTrainer
 
-__all__ = ["HealingConfig", "HealingTrainer", "VPOConfig", "VPOTrainer", "WarmStartTrainer"]
+__all__ = ["GateTrainer", "HealingConfig", "HealingTrainer", "VPOConfig", "VPOTrainer", "WarmStartTrainer"]
 
 _HOME = {
+    "GateTrainer": "trainers.gate",
     "HealingConfig": "trainers.healing_config",
     "HealingTrainer": "trainers.healing",
     "VPOConfig": "trainers.vpo_config",
