@@ -1,0 +1,161 @@
+"""Accuracy against loops of every stopping rule, and what the saved loops are worth on the clock.
+
+Each rule has one setting (a depth, a tolerance, a threshold). It is chosen on lengths seen in training, as the one with
+the fewest mean loops whose accuracy is within half a point of the best of that rule, and then used as it is on longer
+sequences. A mean of loops counts every token.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from serial_depth.tasks import TASKS, Batch
+from serial_depth.training import Plan, call
+
+from vpo.looped import ACT, DepthPolicy, FixedDepth, FixedPoint, KLExit, LearnedGate, LoopedForCausalLM
+
+CLOSE = 0.005  # accuracies that count as equal
+TOLERANCES = (0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
+THRESHOLDS = (0.02, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99)
+KL_THRESHOLDS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 1e-4)
+EPSILONS = (0.5, 0.3, 0.1, 0.05, 0.01, 0.001)
+
+#: Rule -> (recipe of its model, settings, (setting, cap) -> policy).
+RULES: dict[str, tuple[str, Sequence[float], Callable[[float, int], DepthPolicy]]] = {
+    "fixed depth": ("random", range(1, 200), lambda n, cap: FixedDepth(min(int(n), cap))),
+    "fixed point": ("random", TOLERANCES, lambda tol, cap: _fixed_point(tol, cap, "prefix")),
+    "fixed point, each token alone": ("random", TOLERANCES, lambda tol, cap: _fixed_point(tol, cap, "token")),
+    "KL exit": ("random", KL_THRESHOLDS, lambda nats, cap: KLExit(nats, cap)),
+    "gate, post hoc": ("gate", THRESHOLDS, lambda mass, cap: LearnedGate(mass, cap)),
+    "gate, joint": ("joint", THRESHOLDS, lambda mass, cap: LearnedGate(mass, cap)),
+    "ACT": ("act", EPSILONS, lambda epsilon, cap: ACT(cap, epsilon)),
+}
+
+
+def _fixed_point(tol: float, cap: int, scope) -> FixedPoint:
+    return FixedPoint(tol=tol, cap=cap, patience=0, scope=scope)
+
+
+@dataclass
+class Score:
+    """What a policy does on a workload."""
+
+    accuracy: float  # over labelled tokens
+    last: float  # of each sequence's last token, the hardest
+    loops: float  # mean over all tokens
+    passes: float  # mean over sequences of their deepest token: passes of the core at batch 1
+    kl: float  # mean nats from the answer at the cap to the answer given
+
+
+def workload(task: str, lengths: Sequence[int], rows: int, seed: int) -> list[Batch]:
+    """``rows`` sequences of each length."""
+    generator = torch.Generator().manual_seed(seed)
+    return [TASKS[task]().draw(rows, length, generator) for length in lengths]
+
+
+@torch.no_grad()
+def score(model: LoopedForCausalLM, batches: list[Batch], policy: Callable[[int], DepthPolicy], spare: int) -> Score:
+    """Run ``policy(cap)`` over batches; the cap of a batch is its length and ``spare`` more."""
+    totals = dict.fromkeys(("tokens", "right", "rows", "last", "loops", "passes", "kl"), 0.0)
+    for batch in batches:
+        cap = batch.ids.shape[1] - 1 + spare
+        out = call(model, batch, depth_policy=policy(cap))
+        capped = call(model, batch, depth_policy=FixedDepth(cap)).logits.log_softmax(-1)
+        given = out.logits.log_softmax(-1)
+        right = (out.logits.argmax(-1) == batch.labels)[:, 1:].float()
+        depth = out.loop_depths.float()
+        totals["tokens"] += right.numel()
+        totals["rows"] += len(right)
+        totals["right"] += right.sum().item()
+        totals["last"] += right[:, -1].sum().item()
+        totals["loops"] += depth.mean().item() * right.numel()
+        totals["passes"] += depth.amax(1).sum().item()
+        totals["kl"] += (capped.exp() * (capped - given)).sum(-1)[:, 1:].sum().item()
+    tokens, rows = totals["tokens"], totals["rows"]
+    return Score(
+        totals["right"] / tokens,
+        totals["last"] / rows,
+        totals["loops"] / tokens,
+        totals["passes"] / rows,
+        totals["kl"] / tokens,
+    )
+
+
+def sweep(model: LoopedForCausalLM, batches: list[Batch], rule: str, spare: int) -> dict[float, Score]:
+    """Every setting of a rule on a workload."""
+    _, settings, make = RULES[rule]
+    deepest = max(batch.ids.shape[1] - 1 for batch in batches) + spare
+    return {
+        setting: score(model, batches, lambda cap, setting=setting: make(setting, cap), spare)
+        for setting in settings
+        if rule != "fixed depth" or setting <= deepest
+    }
+
+
+def cheapest(scores: dict[float, Score], accuracy: float) -> float | None:
+    """The setting with the fewest loops among those at least ``accuracy`` accurate."""
+    good = [setting for setting, each in scores.items() if each.accuracy >= accuracy]
+    return min(good, key=lambda setting: scores[setting].loops) if good else None
+
+
+def choose(scores: dict[float, Score]) -> float:
+    """The setting that the rule is used with: see the module's text."""
+    best = max(each.accuracy for each in scores.values())
+    chosen = cheapest(scores, best - CLOSE)
+    assert chosen is not None
+    return chosen
+
+
+@torch.no_grad()
+def decode(model: LoopedForCausalLM, batch: Batch, policy: DepthPolicy) -> None:
+    """Token by token through the cache, as in generation."""
+    cache, mask = None, batch.mask
+    for place in range(batch.ids.shape[1]):
+        out = model(
+            batch.ids[:, place : place + 1],
+            attention_mask=mask[:, :, place : place + 1, : place + 1],
+            position_ids=batch.positions[:, place : place + 1],
+            past_key_values=cache,
+            use_cache=True,
+            depth_policy=policy,
+        )
+        cache = out.past_key_values
+
+
+@torch.no_grad()
+def parallel(model: LoopedForCausalLM, batch: Batch, policy: DepthPolicy) -> None:
+    """All tokens in one pass, as in prefill and training."""
+    call(model, batch, depth_policy=policy)
+
+
+def saving(
+    run: Callable[[LoopedForCausalLM, Batch, DepthPolicy], None],
+    model: LoopedForCausalLM,
+    batches: list[Batch],
+    fixed: Callable[[int], DepthPolicy],
+    chosen: Callable[[int], DepthPolicy],
+    spare: int,
+    repeats: int,
+) -> float:
+    """Median over repeats of (seconds at the fixed depth) / (seconds at the chosen ones) for the same sequences.
+
+    The two take turns within a repeat, so what disturbs the machine disturbs both.
+    """
+    ratios = []
+    for _ in range(repeats):
+        seconds = {}
+        for name, policy in (("fixed", fixed), ("chosen", chosen)):
+            start = time.perf_counter()
+            for batch in batches:
+                run(model, batch, policy(batch.ids.shape[1] - 1 + spare))
+            seconds[name] = time.perf_counter() - start
+        ratios.append(seconds["fixed"] / seconds["chosen"])
+    return statistics.median(ratios)
+
+
+def quick_plan(quick: bool) -> Plan:
+    return Plan(steps=40, gate_steps=10, width=16, batch=8, longest=4) if quick else Plan()
