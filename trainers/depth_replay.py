@@ -20,10 +20,11 @@ from torch import Tensor
 from trainers.depth_metrics import DriftProbe, depth_metrics
 from trainers.depth_recorder import SampledDepths, record_depths
 from trainers.depth_sum import sum_over_loops
-from vpo.looped import DepthPolicy, FixedDepth, Replay, looped_policy
+from vpo.looped import DepthPolicy, FixedDepth, RandomDepth, Replay, looped_policy
 from vpo.looped.depth import DepthTrace
 
 logger = logging.getLogger(__name__)
+_UNAFFECTED = (FixedDepth, RandomDepth)  # depths that do not depend on the weights
 _MAX_GAP = {torch.float32: 1e-3, torch.float64: 1e-6}  # nats between sampled and replayed; half precision gets 0.5
 
 
@@ -95,7 +96,7 @@ class DepthReplay:
         metrics = depth_metrics(sampled, output["completion_mask"], output["prompt_mask"])
         for name, value in metrics.reduce(gather).items():
             self._metrics[mode][name].append(value)
-        if mode == "train" and self.args.depth_drift_rows:
+        if mode == "train" and self.args.depth_drift_rows and not isinstance(policy.depth_policy, _UNAFFECTED):
             self._drift = DriftProbe.of(output, self.args.depth_drift_rows)
         return output
 
@@ -148,6 +149,8 @@ class DepthReplay:
         )
 
     def _training_depth(self, replay: Replay, own: DepthPolicy) -> DepthPolicy:
+        if isinstance(own, FixedDepth):
+            return own  # the record would say the same, at the cost of reading it
         if self.args.depth_training == "replay":
             return replay
         return own if self.args.depth_training == "live" else FixedDepth(own.cap)

@@ -30,6 +30,7 @@ from trainers.warm_start import without_loop_parameters
 from vpo.looped import FixedDepth, RandomDepth, looped_policy
 from vpo.looped.consistency import Lookahead
 from vpo.looped.depth import DepthPolicy, Halter, HaltReason, LoopCall, LoopStep
+from vpo.looped.stability import jacobian_penalty, loop_map
 
 _VOCABULARY_CHUNK = 32768  # TRL's own, for the log-probabilities
 
@@ -78,6 +79,10 @@ class HealingTrainer(SFTTrainer):
         if student is None:
             raise ValueError(f"{type(self.model).__name__} has no loop: convert it first, with vpo.looped.convert.")
         _check_adapters(self.model)
+        if args.jacobian_weight and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            raise ValueError(
+                "jacobian_weight needs whole parameters on every process: leave it at 0 under FSDP and DeepSpeed."
+            )
         self._redirect = _ForwardRedirection()  # a backbone called directly must pass through DDP's or FSDP's wrapper
         self.teacher = self._prepare_teacher(teacher, student)
 
@@ -118,6 +123,7 @@ class HealingTrainer(SFTTrainer):
             args.distill_temperature**2 * (sums["kl"] + args.early_weight * sums["early_kl"])  # Hinton's scaling
             + args.alpha * sums["cross_entropy"]
             + args.consistency_weight * sums["consistency"]
+            + args.jacobian_weight * sums["jacobian"]
         ) / torch.as_tensor(count, device=sums["kl"].device).clamp(min=1)
         if args.average_tokens_across_devices and num_items_in_batch is not None:
             loss = loss * (self.accelerator.num_processes // self.get_tp_size())  # DDP averages over the processes
@@ -145,7 +151,7 @@ class HealingTrainer(SFTTrainer):
             heads = _whole(looped.get_output_embeddings().weight), _whole(teacher.get_output_embeddings().weight)
             hidden = output.last_hidden_state[:, :-1]
             sums = self._readout_sums(hidden[mask], target[mask], following[mask], heads)
-            sums["early_kl"] = sums["consistency"] = torch.zeros((), device=hidden.device)
+            sums["early_kl"] = sums["consistency"] = sums["jacobian"] = torch.zeros((), device=hidden.device)
             if early is not None and early.hidden is not None:
                 deeper = mask & (depth > early.loop)
                 readout = early.hidden[:, :-1].to(hidden.dtype)
@@ -153,7 +159,16 @@ class HealingTrainer(SFTTrainer):
             if lookahead is not None:
                 kept = nn.functional.pad(mask, (0, 1))  # the last token predicts nothing
                 sums["consistency"] = lookahead.loss(kept) * mask.sum()
+            if self.args.jacobian_weight and self.model.training:
+                sums["jacobian"] = self._stretch(looped, inputs) * mask.sum()
         return sums | {"tokens": mask.sum(), "loops": depth[mask].sum()}
+
+    def _stretch(self, looped: Any, inputs: dict[str, Any]) -> Tensor:
+        """Mean squared singular value of the loop's Jacobian around the state after ``cap`` loops."""
+        loop = loop_map(looped, inputs["input_ids"], inputs.get("attention_mask"))
+        with torch.no_grad():
+            state = loop.trajectory(self.args.cap)[-1]
+        return jacobian_penalty(loop, state, mask=loop.mask)
 
     def _depth(self) -> tuple[DepthPolicy, Lookahead | None, _EarlyReadout | None]:
         """The depth policy of this forward pass, and what is to be read from it."""
@@ -218,6 +233,7 @@ class HealingTrainer(SFTTrainer):
         if mode == "train":
             shown |= {"early_kl": "early_kl"} if self.args.early_weight else {}
             shown |= {"consistency": "consistency"} if self.args.consistency_weight else {}
+            shown |= {"jacobian": "jacobian"} if self.args.jacobian_weight else {}
             self._total_train_tokens += int(total["real"]) // self._tp_size
         for name, title in shown.items():
             metrics[title].append(total[name] / tokens)

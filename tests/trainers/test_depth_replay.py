@@ -229,7 +229,8 @@ def test_a_fixed_depth_needs_no_record_and_gets_the_same_metrics(make_policy, to
     assert max(logged(trainer, "sampling/replay_logp_diff/max")) < 1e-4
 
 
-def test_a_rollout_function_cannot_tell_its_depths(lively_policy, tokenizer, arguments):
+def test_a_rollout_function_cannot_tell_its_depths(lively_policy, tokenizer, arguments, monkeypatch):
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
     policy = lively_policy()
     policy.depth_policy = POLICIES[0]
     with pytest.raises(ValueError, match=r"rollout_func with FixedPoint.*set a FixedDepth"):

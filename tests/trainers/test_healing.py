@@ -411,3 +411,28 @@ def test_two_processes_heal_as_one(tmp_path):
     assert found[2]["depth"] == found[1]["depth"]
     assert found[2]["weights"] == pytest.approx(found[1]["weights"], rel=1e-4, abs=1e-5)
     assert found[2]["mixed_depths"] > 1  # and at random depths, different on both, it runs to the end
+
+
+# --- stability -----------------------------------------------------------------------------------------------------
+
+
+def test_a_jacobian_weight_makes_one_pass_stretch_less(source, settings, tokenizer):
+    from vpo.looped.stability import jacobian_penalty, loop_map
+
+    stretches = {}
+    for weight in (0.0, 30.0):
+        student = convert(source, 1, 2, 1, retention_init=0.6)
+        trainer = HealingTrainer(
+            model=student,
+            teacher=source,
+            args=settings(jacobian_weight=weight, max_steps=12),
+            train_dataset=ROWS,
+            processing_class=tokenizer,
+        )
+        trainer.train()
+        loop = loop_map(student.eval(), batch()["input_ids"], batch()["attention_mask"])
+        torch.manual_seed(0)
+        stretches[weight] = jacobian_penalty(loop, loop.trajectory(3)[-1].detach(), mask=loop.mask, probes=8).item()
+        shown = [entry["jacobian"] for entry in trainer.state.log_history if "jacobian" in entry]
+        assert bool(shown) == bool(weight)
+    assert stretches[30.0] < 0.8 * stretches[0.0]
