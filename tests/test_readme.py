@@ -10,15 +10,16 @@ from pathlib import Path
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
-def test_the_example_runs_and_prints_what_it_says(tmp_path, monkeypatch):
-    (source,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len([line for line in source.splitlines() if line.strip()]) <= 12
-    (expected,) = re.findall(r"prints\s+`([^`]+)`", README)
+def test_the_examples_run_and_print_what_they_say(tmp_path, monkeypatch):
+    examples = re.findall(r"```python\n(.*?)```\s+It prints\s+`([^`]+)`", README, re.DOTALL)
+    assert len(examples) == README.count("```python") == 2
     monkeypatch.chdir(tmp_path)
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output):
-        exec(compile(source, "README.md", "exec"), {})
-    assert output.getvalue().strip().splitlines()[-1] == expected
+    for source, expected in examples:
+        assert len([line for line in source.splitlines() if line.strip()]) <= 12
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(compile(source, "README.md", "exec"), {})
+        assert output.getvalue().strip().splitlines()[-1] == expected
     assert list(tmp_path.glob("runs/example/rollouts/*.parquet"))
 
 

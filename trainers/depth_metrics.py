@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainers.depth_recorder import SampledDepths
-from vpo.looped import HaltReason
+from vpo.looped import DepthPolicy, HaltReason
 
 
 @dataclass
@@ -74,16 +74,18 @@ class DriftProbe:
         mask: (B, P + C) real ones.
         depths: (B, P + C) depths at sampling.
         fed: (B, P + C) tokens whose depths were recorded: all real ones but each completion's last.
+        policy: The depth policy that they were sampled with.
     """
 
     ids: Tensor
     mask: Tensor
     depths: Tensor
     fed: Tensor
+    policy: DepthPolicy
 
     @staticmethod
-    def of(batch: Mapping[str, Any], rows: int) -> DriftProbe:
-        """The first ``rows`` rollouts of a generation batch."""
+    def of(batch: Mapping[str, Any], policy: DepthPolicy, rows: int) -> DriftProbe:
+        """The first ``rows`` rollouts of a generation batch that ``policy`` sampled."""
         prompt, completion = batch["prompt_mask"][:rows], batch["completion_mask"][:rows]
         mask = torch.cat([prompt, completion], dim=1)
         after = torch.cat([completion[:, 1:], torch.zeros_like(completion[:, :1])], dim=1)
@@ -92,6 +94,7 @@ class DriftProbe:
             mask,
             batch["loop_depths"][:rows],
             torch.cat([prompt, after], dim=1).bool(),
+            policy,
         )
 
     @torch.no_grad()
@@ -100,7 +103,8 @@ class DriftProbe:
         was_training = model.training
         model.eval()
         try:
-            live = model(input_ids=self.ids, attention_mask=self.mask, use_cache=False, logits_to_keep=1).loop_depths
+            inputs = {"input_ids": self.ids, "attention_mask": self.mask, "use_cache": False, "logits_to_keep": 1}
+            live = model(**inputs, depth_policy=self.policy).loop_depths
         finally:
             model.train(was_training)
         return float(((live != self.depths) & self.fed).sum()), float(self.fed.sum())

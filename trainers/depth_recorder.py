@@ -1,7 +1,7 @@
 """What a looped policy did while it sampled: the depth of every token, and the log-probability it was drawn with.
 
-``generate`` returns token ids alone. Forward hooks see the rest: each call's depths, and its logits, of which one row a
-sequence is kept until the next call says which token was drawn. Nothing of ``generate`` is replaced.
+``generate`` returns token ids alone. Forward hooks see the rest: each call's tokens and depths, and its logits, of
+which one row a sequence is kept until the next call says which token was drawn. Nothing of ``generate`` is replaced.
 
 Shape letters: B sequences, P prompt tokens (left-padded), C completion tokens, V vocabulary.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vpo.looped import DepthTrace
+from vpo.looped import DepthPolicy, DepthTrace
 
 
 @dataclass
@@ -27,10 +27,12 @@ class SampledDepths:
         trace: (B, P + C) depths of all tokens, aligned with the padded prompts and completions. The last token of a
             completion was drawn but not fed in: its depth is 1, and nothing depends on it.
         logps: (B, C) log-probabilities of the drawn tokens at sampling, 0 at padding.
+        policy: The depth policy that was sampled with; not always the model's own.
     """
 
     trace: DepthTrace
     logps: Tensor
+    policy: DepthPolicy
 
     def of_completion(self, values: Tensor) -> Tensor:
         """(B, P + C) values by input token -> (B, C) by the completion token that each of them predicts."""
@@ -47,48 +49,71 @@ class DepthRecorder:
 
     def __init__(self, temperature: float) -> None:
         self.temperature = temperature
+        self._ids: list[Tensor] = []
         self._traces: list[DepthTrace] = []
-        self._logps: list[Tensor] = []
+        self._logps: dict[int, Tensor] = {}  # (B,) by the place of the token that was drawn
         self._pending: Tensor | None = None  # (B, V) of the token that is about to be drawn
 
     def see(self, module: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any], output: Any) -> None:
         """Forward hook of the model with the head."""
         ids = inputs["input_ids"] if "input_ids" in inputs else args[0]
-        if self._pending is not None:
-            self._logps.append(self._pending.gather(-1, ids[:, :1]).squeeze(-1))
+        before = sum(part.shape[1] for part in self._ids)
+        starts_anew = output.past_key_values is None  # no cache: every call runs the whole sequence
+        place = before if starts_anew else 0
+        if self._pending is not None and ids.shape[1] > place:
+            self._logps[before] = self._pending.gather(-1, ids[:, place : place + 1]).squeeze(-1)
         self._pending = (output.logits[:, -1].float() / self.temperature).log_softmax(-1)
+        if starts_anew:
+            self._ids, self._traces = [], []
+        self._ids.append(ids)
         self._traces.append(output.trace)
 
-    def result(self, completion_ids: Sequence[Sequence[int]], num_prompt_tokens: int) -> SampledDepths:
+    def result(
+        self, prompt_ids: Sequence[Sequence[int]], completion_ids: Sequence[Sequence[int]], num_prompt_tokens: int
+    ) -> SampledDepths:
         """Align the record with the batch that is trained on.
 
         Args:
+            prompt_ids: B prompts.
             completion_ids: B completions, cut after their first end token.
-            num_prompt_tokens: P.
+            num_prompt_tokens: P, to which the prompts are left-padded.
 
         Raises:
-            RuntimeError: ``generate`` fed other tokens than prompts and completions one by one (an assistant model, a
-                chunked prefill, several calls).
+            RuntimeError: Other tokens were fed in than the prompts and all but the last token of each completion (a
+                second batch for guidance, an assistant model, several calls), or under several depth policies.
         """
-        trace = DepthTrace.join(self._traces)
         longest = max(len(ids) for ids in completion_ids)
-        fed = trace.depth.shape[1]
-        if fed < num_prompt_tokens + longest - 1 or len(completion_ids) != len(trace.depth) or self._pending is None:
-            raise RuntimeError(
-                f"sampling fed {fed} tokens of {len(trace.depth)} sequences to the policy; expected at least "
-                f"{num_prompt_tokens + longest - 1} of {len(completion_ids)}: the prompts and all but the last "
-                "completion token. Sample with plain `generate` (no assistant model, no tools) to train at the sampled "
-                "depths."
-            )
-        ids = torch.zeros(len(completion_ids), longest, dtype=torch.long)
-        for row, sequence in enumerate(completion_ids):
-            ids[row, : len(sequence)] = torch.tensor(sequence)
-        ids = ids.to(trace.depth.device)
-        drawn = [*self._logps, self._pending.gather(-1, ids[:, -1:]).squeeze(-1)]
-        lengths = torch.tensor([len(sequence) for sequence in completion_ids], device=ids.device)
-        inside = torch.arange(longest, device=ids.device) < lengths[:, None]
-        logps = torch.stack(drawn[:longest], dim=1).masked_fill(~inside, 0.0)
-        return SampledDepths(_extend(trace, num_prompt_tokens + longest), logps)
+        shape = (len(completion_ids), num_prompt_tokens + longest)
+        expected = torch.full(shape, -1)
+        for row, (prompt, completion) in enumerate(zip(prompt_ids, completion_ids, strict=True)):
+            start = num_prompt_tokens - len(prompt)
+            expected[row, start : num_prompt_tokens + len(completion)] = torch.tensor([*prompt, *completion])
+        self._check_fed(expected[:, :-1])
+        trace = DepthTrace.join(self._traces)
+        if trace.policy is None or self._pending is None:
+            raise RuntimeError("several depth policies decided in one generation: expected one throughout.")
+        drawn = expected[:, num_prompt_tokens:].to(self._pending.device)
+        inside = drawn >= 0
+        last = self._pending.gather(-1, drawn[:, -1:].clamp(min=0)).squeeze(-1)
+        logps = [self._logps.get(num_prompt_tokens + place, last) for place in range(longest)]
+        return SampledDepths(
+            _extend(trace, shape[1]), torch.stack(logps, dim=1).masked_fill(~inside, 0.0), trace.policy
+        )
+
+    def _check_fed(self, expected: Tensor) -> None:
+        """``expected`` (B, P + C - 1), -1 where anything may stand."""
+        sizes = {len(part) for part in self._ids}
+        if sizes == {len(expected)}:
+            fed = torch.cat(self._ids, dim=1)[:, : expected.shape[1]].cpu()
+            # A completion's last token need not have been fed in, and what follows it is padding.
+            following = torch.cat([expected[:, 1:], torch.full_like(expected[:, :1], -1)], dim=1)
+            if fed.shape == expected.shape and not ((fed != expected) & (expected >= 0) & (following >= 0)).any():
+                return
+        raise RuntimeError(
+            f"sampling fed the policy {sum(part.shape[1] for part in self._ids)} tokens of batches of {sorted(sizes)}, "
+            f"and these are not the prompts and completions of {len(expected)} sequences: their depths cannot be told. "
+            "Sample with plain `generate` (no guidance, no assistant model) to train at the sampled depths."
+        )
 
 
 @contextmanager
@@ -104,19 +129,15 @@ def record_depths(policy: nn.Module, temperature: float = 1.0) -> Iterator[Depth
 
 def _extend(trace: DepthTrace, length: int) -> DepthTrace:
     """The trace of exactly ``length`` tokens: cut, or continued with depth 1 for tokens that were never fed in."""
-    have = min(trace.depth.shape[1], length)
-    first = trace.first(have)
-    if have == length:
+    first = trace.first(min(trace.depth.shape[1], length))
+    missing = (len(first.depth), length - first.depth.shape[1])
+    if not missing[1]:
         return first
-    missing = (len(first.depth), length - have)
-    return DepthTrace.join(
-        [
-            first,
-            DepthTrace(
-                first.depth.new_ones(missing),
-                first.residual.new_zeros(missing),
-                first.reason.new_zeros(missing),
-                first.damping.new_zeros(missing),
-            ),
-        ]
+    rest = DepthTrace(
+        first.depth.new_ones(missing),
+        first.residual.new_zeros(missing),
+        first.reason.new_zeros(missing),
+        first.damping.new_zeros(missing),
+        first.policy,
     )
+    return DepthTrace.join([first, rest])

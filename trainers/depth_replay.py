@@ -25,7 +25,8 @@ from vpo.looped.depth import DepthTrace
 
 logger = logging.getLogger(__name__)
 _UNAFFECTED = (FixedDepth, RandomDepth)  # depths that do not depend on the weights
-_MAX_GAP = {torch.float32: 1e-3, torch.float64: 1e-6}  # nats between sampled and replayed; half precision gets 0.5
+_MAX_GAP = {torch.float32: 1e-3, torch.float64: 1e-6}  # nats between sampled and replayed
+_MAX_GAP_IN_HALF_PRECISION = 0.5
 
 
 class DepthReplay:
@@ -45,8 +46,11 @@ class DepthReplay:
     _metrics: Any
 
     _sampled: SampledDepths | None = None  # of the batch that is being generated and scored
-    _replayed: DepthTrace | None = None  # of the log-probabilities that are asked for next
+    _replayed: SampledDepths | None = None  # of the log-probabilities that are asked for next
+    _policy: DepthPolicy | None = None  # that sampled the batch in the buffers
+    _eval_policy: DepthPolicy | None = None
     _drift: DriftProbe | None = None
+    _is_generating = False
     _gap_warned = False
     _last_logps: Tensor | None = None
 
@@ -54,10 +58,16 @@ class DepthReplay:
         policy = self._looped(self.model)
         if policy is None:
             return super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
+        if self._sampled is not None:
+            raise RuntimeError(
+                "a second turn was generated for the same batch (tools?): the depths of several turns cannot be joined "
+                "yet. Train a looped policy on single turns."
+            )
         with record_depths(policy, self.temperature) as recorder:
             completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
-        longest = max(len(ids) for ids in prompt_ids)
-        self._sampled = recorder.result(completion_ids, self._padded(longest))
+        if self._is_generating:  # else somebody samples beside training, and no batch is to be trained at these depths
+            longest = max(len(ids) for ids in prompt_ids)
+            self._sampled = recorder.result(prompt_ids, completion_ids, self._padded(longest))
         return completion_ids, logprobs
 
     def _padded(self, length: int) -> int:
@@ -67,11 +77,9 @@ class DepthReplay:
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Any:
         """Give reward functions ``loop_depth``, the mean depth of each completion, and ``loop_cap``."""
         if self._sampled is not None:
-            policy = self._looped(self.model)
-            assert policy is not None
             depth = self._sampled.of_completion(self._sampled.trace.depth).tolist()
             inputs = [
-                {**row, "loop_depth": sum(d[: len(ids)]) / max(len(ids), 1), "loop_cap": policy.depth_policy.cap}
+                {**row, "loop_depth": sum(d[: len(ids)]) / max(len(ids), 1), "loop_cap": self._sampled.policy.cap}
                 for row, d, ids in zip(inputs, depth, completion_ids_list, strict=True)
             ]
         return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)  # type: ignore[misc]
@@ -79,13 +87,14 @@ class DepthReplay:
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         self._sampled = None
         self._measure_drift()
-        output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
-        sampled: SampledDepths | None = self._sampled  # set by the generation inside
-        self._sampled = None
+        self._is_generating = True
+        try:
+            output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+            sampled: SampledDepths | None = self._sampled  # set by the generation inside
+        finally:
+            self._is_generating, self._sampled = False, None
         if sampled is None:
             return output
-        policy = self._looped(self.model)
-        assert policy is not None
         mode = "train" if self.model.training else "eval"
         width = output["prompt_ids"].shape[1] + output["completion_ids"].shape[1]
         output["loop_depths"] = _fit(sampled.trace.depth, width, 1)
@@ -96,16 +105,22 @@ class DepthReplay:
         metrics = depth_metrics(sampled, output["completion_mask"], output["prompt_mask"])
         for name, value in metrics.reduce(gather).items():
             self._metrics[mode][name].append(value)
-        if mode == "train" and self.args.depth_drift_rows and not isinstance(policy.depth_policy, _UNAFFECTED):
-            self._drift = DriftProbe.of(output, self.args.depth_drift_rows)
+        if mode == "train":
+            self._policy = sampled.policy
+            if self.args.depth_drift_rows and not isinstance(sampled.policy, _UNAFFECTED):
+                self._drift = DriftProbe.of(output, sampled.policy, self.args.depth_drift_rows)
+        else:
+            self._eval_policy = sampled.policy
         return output
 
     def _compute_loss(self, model: Any, inputs: Any) -> Any:
         if "loop_depths" not in inputs:
             return super()._compute_loss(model, inputs)  # type: ignore[misc]
-        zeros = torch.zeros_like(inputs["loop_depths"])
-        trace = DepthTrace(inputs["loop_depths"], zeros, zeros, inputs["loop_damping"])
-        self._replayed = trace
+        depths, zeros = inputs["loop_depths"], torch.zeros_like(inputs["loop_depths"])
+        policy = self._policy if self.model.training else self._eval_policy
+        assert policy is not None  # set when the batch was generated
+        trace = DepthTrace(depths, zeros, zeros, inputs["loop_damping"], policy)
+        self._replayed = SampledDepths(trace, inputs["sampled_logps"], policy)
         try:
             loss = super()._compute_loss(model, inputs)  # type: ignore[misc]
         finally:
@@ -123,21 +138,22 @@ class DepthReplay:
         **kwargs: Any,
     ) -> Any:
         ask = super()._get_per_token_logps_and_entropies  # type: ignore[misc]
-        trace = self._replayed if self._sampled is None else self._sampled.trace
+        sampled = self._replayed or self._sampled
         policy = self._looped(model)
-        own = self._looped(self.model)
-        if trace is None or policy is None or own is None:
+        if sampled is None or policy is None:
             return ask(model, input_ids, attention_mask, logits_to_keep, batch_size, **kwargs)
+        trace = sampled.trace
         depths, damping = (_fit(t, input_ids.shape[1], d) for t, d in ((trace.depth, 1), (trace.damping, 0)))
         parts = []
         for start in range(0, len(input_ids), batch_size or len(input_ids)):
             rows = slice(start, start + (batch_size or len(input_ids)))
-            replay = Replay(depths[rows], damping[rows], own.depth_policy)
+            replay = Replay(depths[rows], damping[rows], sampled.policy)
             batch = (model, input_ids[rows], attention_mask[rows], logits_to_keep)
             if self.args.depth_training == "sum":
-                parts.append(sum_over_loops(*batch, replay, self.temperature, self.args.depth_sum_power, policy))
+                with self.accelerator.autocast():
+                    parts.append(sum_over_loops(*batch, replay, self.temperature, self.args.depth_sum_power, policy))
             else:
-                with policy.at_depth(self._training_depth(replay, own.depth_policy)):
+                with policy.at_depth(self._training_depth(replay, sampled.policy)):
                     parts.append(ask(*batch, None, **kwargs))
         logps, entropies, aux_losses = zip(*parts, strict=True)
         joined = torch.cat(logps)
@@ -148,12 +164,12 @@ class DepthReplay:
             None if aux_losses[0] is None else torch.stack(aux_losses).mean(),
         )
 
-    def _training_depth(self, replay: Replay, own: DepthPolicy) -> DepthPolicy:
-        if isinstance(own, FixedDepth):
-            return own  # the record would say the same, at the cost of reading it
+    def _training_depth(self, replay: Replay, policy: DepthPolicy) -> DepthPolicy:
+        if isinstance(policy, FixedDepth):
+            return policy  # the record would say the same, at the cost of reading it
         if self.args.depth_training == "replay":
             return replay
-        return own if self.args.depth_training == "live" else FixedDepth(own.cap)
+        return policy if self.args.depth_training == "live" else FixedDepth(policy.cap)
 
     def _looped(self, model: Any) -> Any | None:
         return looped_policy(self.accelerator.unwrap_model(model))
@@ -178,13 +194,15 @@ class DepthReplay:
         mode = "train" if self.model.training else "eval"
         self._metrics[mode]["sampling/replay_logp_diff/max"].append(largest)
         self._metrics[mode]["sampling/replay_logp_diff/mean"].append(mean)
-        dtype = next(self.model.parameters()).dtype
-        if largest > _MAX_GAP.get(dtype, 0.5) and self.args.depth_training == "replay" and not self._gap_warned:
+        allowed = _MAX_GAP.get(next(self.model.parameters()).dtype, _MAX_GAP_IN_HALF_PRECISION)
+        if self.accelerator.mixed_precision in ("bf16", "fp16", "fp8"):
+            allowed = _MAX_GAP_IN_HALF_PRECISION
+        if largest > allowed and self.args.depth_training == "replay" and not self._gap_warned:
             self._gap_warned = True
             logger.warning(
                 "log-probabilities replayed at the sampled depths differ from those of sampling by up to "
                 f"{largest:.3g} nats: the trained policy is not the one that was sampled from. Dropout, another "
-                "attention implementation in generation, or mixed precision with a different type cause this."
+                "attention implementation in generation, or another numeric type cause this."
             )
 
 

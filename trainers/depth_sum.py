@@ -45,17 +45,19 @@ def sum_over_loops(
     inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "use_cache": False, "logits_to_keep": 1}
     output = model(**inputs, depth_policy=replay, output_loop_states=True)
     labels = input_ids[:, -logits_to_keep:]
-    depths = replay.depths[:, -logits_to_keep - 1 : -1].to(labels.device)
+    window = slice(-logits_to_keep - 1, -1)  # inputs whose logits predict the labels
+    depths = replay.depths[:, window].to(labels.device)
     weight = policy.lm_head.weight
     if hasattr(weight, "full_tensor"):  # FSDP2 holds a shard
         weight = weight.full_tensor()
     total, norm = torch.zeros(labels.shape, device=labels.device), torch.zeros(labels.shape, device=labels.device)
     entropy = torch.zeros_like(total)
+    final = output.loop_hidden_states[-1]
     for index, hidden in enumerate(output.loop_hidden_states):
+        # After a token's own last loop it is read out among neighbours that have finished too, as it was sampled.
+        hidden = torch.where((depths == index + 1).unsqueeze(-1), final[:, window], hidden[:, window])
         # A loop's (B, C, V) logits are made again in the backward pass, instead of being kept for all R loops.
-        logps, entropies = checkpoint(
-            _read, hidden[:, -logits_to_keep - 1 : -1], weight, labels, temperature, use_reentrant=False
-        )
+        logps, entropies = checkpoint(_read, hidden, weight, labels, temperature, use_reentrant=False)
         share = (index + 1.0) ** power * (depths > index)
         total, norm = total + share * logps, norm + share
         entropy = torch.where(depths == index + 1, entropies.detach(), entropy)
@@ -63,6 +65,6 @@ def sum_over_loops(
 
 
 def _read(hidden: Tensor, weight: Tensor, labels: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    logps = (torch.nn.functional.linear(hidden, weight).float() / temperature).log_softmax(-1)
+    logps = (torch.nn.functional.linear(hidden.to(weight.dtype), weight).float() / temperature).log_softmax(-1)
     chosen = logps.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     return chosen, -(logps.exp() * logps).sum(-1)

@@ -12,10 +12,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from trl import SFTTrainer
 
 from vpo.looped import ACT, FixedDepth, looped_policy
-from vpo.looped.depth.losses import expected_loss, improvement_loss, ponder_cost
+from vpo.looped.depth.losses import expected_loss, gate_entropy, improvement_loss, ponder_cost
 
 
 class GateTrainer(SFTTrainer):
@@ -25,6 +26,7 @@ class GateTrainer(SFTTrainer):
         method: ``"joint"``, ``"posthoc"`` or ``"act"``.
         cap: Loops that are run and read out.
         weight: Of the exit distribution's entropy (joint; Ouro used 0.1, then 0.05), or of the ponder cost (act).
+        entropy: Of the gate's own binary entropy (joint and posthoc; LoopWM's, which keeps it from saturating).
         **kwargs: Everything that ``SFTTrainer`` takes.
 
     Raises:
@@ -37,6 +39,7 @@ class GateTrainer(SFTTrainer):
         method: Literal["joint", "posthoc", "act"] = "posthoc",
         cap: int = 4,
         weight: float = 0.05,
+        entropy: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -47,9 +50,12 @@ class GateTrainer(SFTTrainer):
             )
         if method not in ("joint", "posthoc", "act"):
             raise ValueError(f"method is {method!r}: expected 'joint', 'posthoc' or 'act'.")
-        if cap < 2 or weight < 0:
-            raise ValueError(f"cap is {cap} and weight {weight}: expected at least 2 loops and a weight of 0 or more.")
-        self.method, self.cap, self.gate_weight = method, cap, weight
+        if cap < 2 or weight < 0 or entropy < 0:
+            raise ValueError(
+                f"cap is {cap}, weight {weight} and entropy {entropy}: expected at least 2 loops, and weights of 0 or "
+                "more."
+            )
+        self.method, self.cap, self.gate_weight, self.gate_entropy = method, cap, weight, entropy
         if method == "posthoc":
             for name, parameter in policy.named_parameters():
                 parameter.requires_grad_("halt_gate" in name)
@@ -57,29 +63,43 @@ class GateTrainer(SFTTrainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The method's loss on one batch."""
+        """The method's loss, a mean over the trained tokens of the whole batch."""
         labels = inputs["labels"]
-        batch = {"input_ids": inputs["input_ids"], "attention_mask": inputs.get("attention_mask"), "use_cache": False}
         targets, mask = labels[:, 1:], labels[:, 1:] != -100
+        batch = {name: value for name, value in inputs.items() if name != "labels"} | {"use_cache": False}
         if self.method == "act":
             output = model(**batch, depth_policy=ACT(self.cap))
-            losses = _losses(output.logits, targets)
+            losses = _losses(output.logits[:, :-1], targets)
             loss = (losses * mask).sum() / mask.sum().clamp(min=1)
             cost = ponder_cost(output.loop_depths[:, :-1], output.loop_remainders[:, :-1], mask)
             loss = loss + self.gate_weight * cost
         else:
-            output = model(**batch, depth_policy=FixedDepth(self.cap), output_loop_states=True)
-            head = looped_policy(self.accelerator.unwrap_model(model)).lm_head  # type: ignore[union-attr]
-            losses = torch.stack([_losses(head(hidden), targets) for hidden in output.loop_hidden_states])
-            gate = torch.stack(list(output.loop_gate_logits))[:, :, :-1]
-            if self.method == "joint":
-                loss = expected_loss(losses, gate, mask, self.gate_weight)
-            else:
-                loss = improvement_loss(losses.detach(), gate, mask)
+            policy = FixedDepth(self.cap)
+            output = model(**batch, depth_policy=policy, output_loop_states=True, logits_to_keep=1)
+            loss = self._exit_loss(output, targets, mask)
+        if num_items_in_batch is not None:  # micro-batches of a step add up
+            loss = loss * mask.sum() / num_items_in_batch
+            if self.args.average_tokens_across_devices:
+                loss = loss * self.accelerator.num_processes  # DDP averages over the processes
         return (loss, output) if return_outputs else loss
+
+    def _exit_loss(self, output: Any, targets: Tensor, mask: Tensor) -> Tensor:
+        """Of the gate's two stages, from the hidden states after every loop."""
+        head = looped_policy(self.accelerator.unwrap_model(self.model)).lm_head  # type: ignore[union-attr]
+        hidden = [state[:, :-1] for state in output.loop_hidden_states]
+        gate = torch.stack([logits[:, :-1] for logits in output.loop_gate_logits])
+        if self.method == "posthoc":
+            with torch.no_grad():
+                losses = torch.stack([_losses(head(state), targets) for state in hidden])
+            loss = improvement_loss(losses, gate, mask)
+        else:
+            # The (B, T, V) logits of a loop are made again in the backward pass, not kept for all of them.
+            read = [checkpoint(lambda s: _losses(head(s), targets), state, use_reentrant=False) for state in hidden]
+            loss = expected_loss(torch.stack(read), gate, mask, self.gate_weight)
+        return loss - self.gate_entropy * gate_entropy(gate, mask) if self.gate_entropy else loss
 
 
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """(B, T, V) logits and (B, T - 1) targets, -100 for none -> (B, T - 1) nats."""
-    flat = F.cross_entropy(logits[:, :-1].float().flatten(0, 1), targets.flatten(), reduction="none", ignore_index=-100)
+    """(B, T, V) logits and (B, T) targets, -100 for none -> (B, T) nats."""
+    flat = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none", ignore_index=-100)
     return flat.view(targets.shape)

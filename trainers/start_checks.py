@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import AutoConfig
 
-from vpo.looped import FixedDepth, looped_policy
+from vpo.looped import FixedDepth, KLExit, LoopedConfig, looped_policy
 
 if TYPE_CHECKING:
-    from trl import GRPOTrainer
+    from trl import GRPOConfig, GRPOTrainer
 
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}  # nats; half precision gets 0.1
+
+
+def check_sampling(model: Any, args: GRPOConfig) -> None:
+    """Refuse, before anything is built, ways of sampling that a looped policy does not have.
+
+    Args:
+        model: The model, or its name.
+        args: Settings of the trainer.
+
+    Raises:
+        ValueError: A looped policy would be sampled by vLLM or by continuous batching.
+    """
+    if not (args.use_vllm or args.use_transformers_continuous_batching):
+        return
+    if isinstance(model, str):
+        is_looped = AutoConfig.from_pretrained(model).model_type == LoopedConfig.model_type
+    else:
+        is_looped = looped_policy(model) is not None
+    if is_looped and args.use_vllm:
+        raise ValueError(
+            "use_vllm=True with a looped policy: vLLM's transformers backend keeps one version of keys and values for "
+            "all loops, which is silently wrong. Sample with transformers (use_vllm=False)."
+        )
+    if is_looped:
+        raise ValueError(
+            "use_transformers_continuous_batching=True with a looped policy: its paged cache keeps one version of keys "
+            "and values for all loops. Switch it off."
+        )
 
 
 def check_policy(trainer: GRPOTrainer) -> None:
@@ -22,21 +51,25 @@ def check_policy(trainer: GRPOTrainer) -> None:
     by the model's own forward. Whatever a custom model does after its backbone is silently left out; this finds it.
 
     Raises:
-        ValueError: The two log-probabilities differ, or a looped policy would be sampled in a way
-            that does not tell its depths (vLLM; a ``rollout_func``, unless the depth is fixed).
+        ValueError: The two log-probabilities differ; or a looped policy would be sampled in a way that does not tell
+            its depths (a ``rollout_func``, unless the depth is fixed), or trained in one that it cannot be.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     looped = looped_policy(model)
-    if looped is not None and trainer.use_vllm:
+    if looped is not None and trainer.args.depth_training == "live" and isinstance(looped.depth_policy, KLExit):
         raise ValueError(
-            "use_vllm=True with a looped policy: vLLM's transformers backend keeps one version of keys and values for "
-            "all loops, which is silently wrong. Sample with transformers (use_vllm=False)."
+            "depth_training='live' with KLExit: it decides by the output, and TRL computes training log-probabilities "
+            "without the model's head. Use depth_training='replay', or another depth policy."
         )
     if looped is not None and trainer.rollout_func is not None and not isinstance(looped.depth_policy, FixedDepth):
         raise ValueError(
             f"a rollout_func with {looped.depth_policy}: the depths at which its tokens were sampled are not known, so "
             "they could not be trained at them. Sample with the trainer's own generation, or set a FixedDepth."
         )
+    if looped is not None and trainer.ref_model is not None:
+        reference = looped_policy(trainer.accelerator.unwrap_model(trainer.ref_model))
+        if reference is not None:  # loaded from disk, it knows nothing of a depth set since
+            reference.depth_policy = looped.depth_policy
     if trainer.is_deepspeed_enabled:
         return  # parameters may be partitioned before the engine exists
     # At a fixed depth, as a policy that looks at the output cannot be asked through TRL's head.

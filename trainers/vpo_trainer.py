@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,11 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 import vpo.looped  # noqa: F401 - registers looped policies, so that model="a/saved/policy" loads
-from trainers.depth_recorder import SampledDepths
 from trainers.depth_replay import DepthReplay
 from trainers.rollout_log import RolloutLog, rollout_rows
+from trainers.scored_batch import ScoredBatch
 from trainers.set_metrics import set_metrics
-from trainers.start_checks import check_policy
+from trainers.start_checks import check_policy, check_sampling
 from trainers.token_budget import TokenBudget
 from trainers.vpo_config import VPOConfig
 from vpo.objective import group_advantages
@@ -35,20 +34,6 @@ from vpo.weightings import prompt_key, weighting_seed
 
 RewardFunc = Callable[..., Any]
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class _Scored:
-    """What ``_calculate_rewards`` leaves for the advantages: reward vectors of all processes, texts of this one."""
-
-    rewards: Tensor  # (N, M, D)
-    mask: Tensor  # (N, M)
-    keys: Tensor  # (N,) hash of each completion's prompt
-    prompts: list[Any]
-    completions: list[Any]
-    completion_ids: list[list[int]]
-    rows: list[dict[str, Any]]
-    depths: SampledDepths | None
 
 
 class VPOTrainer(DepthReplay, GRPOTrainer):
@@ -96,13 +81,14 @@ class VPOTrainer(DepthReplay, GRPOTrainer):
                 "Use GRPOTrainer for them, or return the reward vector from a reward function."
             )
         args = args or VPOConfig("vpo-output")
+        check_sampling(model, args)
         self.answer_format = args.build_answer_format()
         self.objective = args.build_objective()
         self.weighting = args.build_weighting()
         self.vector_reward = VectorReward(reward_funcs, self.answer_format)
         if args.ask_for_answers and args.num_answers > 1:
             train_dataset, eval_dataset = self._ask(train_dataset), self._ask(eval_dataset)
-        self._scored: _Scored | None = None
+        self._scored: ScoredBatch | None = None
         self._generation_index: dict[str, tuple[int, int]] = {}
         self._warned = False
         super().__init__(
@@ -167,7 +153,7 @@ class VPOTrainer(DepthReplay, GRPOTrainer):
         keys, lengths = gather(torch.tensor(facts, device=rewards.device)).unbind(dim=1)
         if self.model.training:
             self.token_budget.add(int(lengths.sum()))
-        self._scored = _Scored(
+        self._scored = ScoredBatch(
             gather(rewards), gather(mask), keys, prompts, completions, completion_ids_list, inputs, self._sampled
         )
         return rewards_per_func
@@ -256,7 +242,9 @@ class VPOTrainer(DepthReplay, GRPOTrainer):
             shares += [weight / count] * count
         return torch.tensor(shares)
 
-    def _replace_logs(self, mode: str, scored: _Scored, scores: Tensor, advantages: Tensor, group_size: int) -> None:
+    def _replace_logs(
+        self, mode: str, scored: ScoredBatch, scores: Tensor, advantages: Tensor, group_size: int
+    ) -> None:
         """Make TRL's own reward metrics speak of the objective, and add those of a set."""
         logged = self._logs["advantages"]
         for _ in range(min(len(advantages), len(logged))):
@@ -273,7 +261,7 @@ class VPOTrainer(DepthReplay, GRPOTrainer):
         for name, value in set_metrics(scored.rewards, scored.mask, group_size, self.vector_reward.components).items():
             metrics[name].append(value)
 
-    def _log_rollouts(self, scored: _Scored, scores: Tensor, advantages: Tensor, index: int) -> None:
+    def _log_rollouts(self, scored: ScoredBatch, scores: Tensor, advantages: Tensor, index: int) -> None:
         if self._rollouts is None:
             self._rollouts = RolloutLog(self.rollout_folder, self.accelerator.process_index)
             self._rollouts.drop_after(self.state.global_step - 1, self.accelerator.num_processes)

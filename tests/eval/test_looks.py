@@ -33,6 +33,8 @@ def row(step=0, prompt="p", answers=("a", "b"), rewards=((1, 0), (0, 1)), **othe
         "num_extra": 0,
         "objective": "vpo",
         "metadata": json.dumps({"kind": prompt}),
+        "depths": [],
+        "residuals": [],
     }
     return {**values, **other}
 

@@ -35,6 +35,8 @@ def row(step=0, rank=0, **other):
         "num_extra": 0,
         "objective": "vpo",
         "metadata": "{}",
+        "depths": [],
+        "residuals": [],
     }
     return {**values, **other}
 

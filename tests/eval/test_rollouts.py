@@ -30,6 +30,8 @@ def row(**other):
         "num_extra": 0,
         "objective": "vpo",
         "metadata": "{}",
+        "depths": [2, 1, 4],
+        "residuals": [0.5, 0.25, 0.125],
     }
     return {**values, **other}
 
@@ -54,8 +56,13 @@ def test_rows_come_back_as_they_were_written(tmp_path):
 
 
 def test_columns_of_later_versions_are_left_out(tmp_path):
-    content = table(row()).append_column("depths", pa.array([[1, 2, 3]]))
+    content = table(row()).append_column("entropies", pa.array([[1.0, 2.0, 3.0]]))
     assert rows_of(write(tmp_path, content)) == [row()]
+
+
+def test_a_log_from_before_depths_were_kept_reads_as_one_of_a_policy_without_a_loop(tmp_path):
+    content = table(row(), row()).drop_columns(["depths", "residuals"])
+    assert rows_of(write(tmp_path, content)) == [row(depths=[], residuals=[])] * 2
 
 
 def test_a_log_written_by_another_library_reads_the_same(tmp_path):

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-PACK_BELOW = 0.5  # packing costs copies; below this share it pays for them
+PACK_BELOW = 0.5  # packing costs copies; below this share of the tokens it pays for them
+PACK_BELOW_IN_LONG_CONTEXT = 0.25  # one new token against a long past: the past of the rows is what must be copied
+_LONG = 512  # tokens
 MASKS_BY_COLUMN = ("sdpa", "eager")  # attention whose mask is a (B, 1, T, S) tensor, so that columns may be selected
 
 
@@ -77,12 +79,13 @@ class Active:
         return rows.scatter(axis, index, kept)
 
 
-def select(mask: Tensor, attention: str, always: bool = False) -> Active | None:
+def select(mask: Tensor, attention: str, past: int = 0, always: bool = False) -> Active | None:
     """What to compute of the tokens in ``mask``.
 
     Args:
         mask: (B, T) bool, tokens still looping.
         attention: Name of the attention implementation; not every kind of mask can be cut by columns.
+        past: Tokens in the cache.
         always: Compute something even if no token is active: other processes do, and wait for us.
 
     Returns:
@@ -103,7 +106,8 @@ def select(mask: Tensor, attention: str, always: bool = False) -> Active | None:
     if attention not in MASKS_BY_COLUMN:
         return Active(mask)
     rows = counts.nonzero().squeeze(1)
-    if len(rows) * most > PACK_BELOW * batch * length:
+    share = PACK_BELOW if length > 1 or past < _LONG else min(PACK_BELOW, PACK_BELOW_IN_LONG_CONTEXT)
+    if len(rows) * most > share * batch * length:
         return Active(mask)
     chosen = mask if len(rows) == batch else mask.index_select(0, rows)
     keep_rows = None if len(rows) == batch else rows

@@ -9,7 +9,7 @@ Shape letters: B sequences, T tokens, H width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 from transformers.cache_utils import Cache
-from transformers.masking_utils import create_causal_mask
+from transformers.utils import can_return_tuple
 
 from vpo.looped.active import Active
 from vpo.looped.cache import LoopedCache
@@ -29,13 +29,15 @@ from vpo.looped.depth import (
     LearnedGate,
     RandomDepth,
     Replay,
+    as_policy,
     from_dict,
+    is_saved,
     to_dict,
 )
 from vpo.looped.graph import keep_in_graph
 from vpo.looped.halt_gate import HaltGate
 from vpo.looped.injection import INJECTIONS
-from vpo.looped.layer_inputs import LayerInputs, count_positions, real_tokens
+from vpo.looped.layer_inputs import LayerInputs, real_tokens
 from vpo.looped.lockstep import Lockstep
 from vpo.looped.loop import Loop, LoopParts
 from vpo.looped.outputs import LoopedOutput
@@ -69,7 +71,7 @@ class LoopedModel(LoopedPreTrainedModel):
             LearnedPositions(config.learned_positions, config.hidden_size) if config.learned_positions else None
         )
         self._depth_policy: DepthPolicy = (
-            from_dict(config.depth_policy) if config.depth_policy else FixedDepth(config.num_loops)
+            from_dict(config.depth_policy) if config.depth_policy else FixedDepth(config.num_loops or 1)
         )
         self.gradient_checkpointing = False
         self.post_init()
@@ -78,19 +80,21 @@ class LoopedModel(LoopedPreTrainedModel):
     def depth_policy(self) -> DepthPolicy:
         """Decides the loops of every call that does not name a policy or ``num_loops``.
 
-        Saved with the model, but for the two that are for training only (:class:`RandomDepth`, :class:`Replay`).
+        A policy or its dict. Saved with the model, but for :class:`RandomDepth` and :class:`Replay`, which are for
+        training, and for policies of your own.
         """
         return self._depth_policy
 
     @depth_policy.setter
-    def depth_policy(self, policy: DepthPolicy) -> None:
+    def depth_policy(self, value: DepthPolicy | Mapping[str, Any]) -> None:
+        policy = as_policy(value)
         if isinstance(policy, (LearnedGate, ACT)) and self.halt_gate is None:
             raise ValueError(
                 f"{policy} reads a halting gate, and the model has none: build it with LoopedConfig(halt_gate=True) "
                 "and train the gate, or use FixedPoint, which needs no training."
             )
         self._depth_policy = policy
-        if not isinstance(policy, (RandomDepth, Replay)):
+        if is_saved(policy):
             self.config.depth_policy, self.config.num_loops = to_dict(policy), policy.cap
 
     @contextmanager
@@ -113,6 +117,7 @@ class LoopedModel(LoopedPreTrainedModel):
         for layer in self.core:
             layer.compile(**options)
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -122,7 +127,7 @@ class LoopedModel(LoopedPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         num_loops: int | None = None,
-        depth_policy: DepthPolicy | None = None,
+        depth_policy: DepthPolicy | Mapping[str, Any] | None = None,
         output_loop_states: bool = False,
         head: Callable[[Tensor], Tensor] | None = None,
         **kwargs: Any,
@@ -143,12 +148,17 @@ class LoopedModel(LoopedPreTrainedModel):
             **kwargs: Passed to every decoder layer.
 
         Returns:
-            ``last_hidden_state`` (B, T, H), already normed, the cache, and the trace.
+            ``last_hidden_state`` (B, T, H), already normed, the cache, and the trace; a tuple if ``return_dict=False``.
 
         Raises:
             ValueError: Not exactly one of ``input_ids`` and ``inputs_embeds``; two ways to say the depth; a depth
                 record of another shape; more positions than there are learned ones; a cache of another kind.
         """
+        for unknown in ("output_hidden_states", "output_attentions"):
+            if kwargs.pop(unknown, None):
+                raise ValueError(
+                    f"{unknown}=True is not supported: see output_loop_states for the state of every loop."
+                )
         cache = self._cache(past_key_values, use_cache)
         if output_loop_states and cache is not None and cache.get_seq_length():
             raise ValueError(
@@ -177,6 +187,7 @@ class LoopedModel(LoopedPreTrainedModel):
             loop_reasons=trace.reason,
             loop_damping=trace.damping,
             loop_remainders=getattr(loop.halter, "remainder", None),
+            loop_policy=trace.policy,
         )
         if states is not None:
             each = (run(coda, s.to(state.dtype), None, inputs.keywords()) for s in states)
@@ -205,7 +216,11 @@ class LoopedModel(LoopedPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("expected exactly one of input_ids and inputs_embeds.")
         embeds = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
-        inputs = self._layer_inputs(embeds, attention_mask, position_ids, cache, use_cache, kwargs)
+        needs_positions = self.positions is not None
+        inputs = LayerInputs.prepare(
+            self.config.layer_config, self.rotary_emb, embeds, attention_mask, position_ids, cache, needs_positions
+        )
+        inputs.others = {"use_cache": use_cache, **kwargs}
         prelude, coda_start = self.config.prelude_layers, self.config.prelude_layers + self.config.core_layers
         signal = embeds if self.positions is None else embeds + self.positions(inputs.position_ids)
         signal = self._run_once(self.layers[:prelude], signal, cache, inputs, 0)
@@ -215,12 +230,12 @@ class LoopedModel(LoopedPreTrainedModel):
         real = real_tokens(attention_mask, embeds)
         return Loop(self._parts(readout), signal, real, policy or self.depth_policy, cache, inputs), inputs
 
-    def _policy(self, num_loops: int | None, depth_policy: DepthPolicy | None) -> DepthPolicy:
+    def _policy(self, num_loops: int | None, depth_policy: DepthPolicy | Mapping[str, Any] | None) -> DepthPolicy:
         if num_loops is not None and depth_policy is not None:
             raise ValueError(f"num_loops={num_loops} and depth_policy={depth_policy}: expected one of them.")
         if num_loops is not None:
             return FixedDepth(num_loops)
-        policy = self.depth_policy if depth_policy is None else depth_policy
+        policy = self.depth_policy if depth_policy is None else as_policy(depth_policy)
         if (
             isinstance(policy, Replay)
             and policy.policy is None
@@ -239,33 +254,6 @@ class LoopedModel(LoopedPreTrainedModel):
         if use_cache is None:
             use_cache = bool(self.config.use_cache) and not self.training
         return LoopedCache(self.config) if given is None and use_cache else given
-
-    def _layer_inputs(
-        self,
-        embeds: Tensor,
-        attention_mask: Tensor | None,
-        position_ids: Tensor | None,
-        cache: LoopedCache | None,
-        use_cache: bool | None,
-        others: dict[str, Any],
-    ) -> LayerInputs:
-        past = cache.get_seq_length() if cache is not None else 0
-        if position_ids is None:
-            if self.positions is not None and attention_mask is not None and attention_mask.ndim != 2:
-                raise ValueError(
-                    f"the attention mask has {attention_mask.ndim} dimensions, from which positions cannot be counted: "
-                    "pass position_ids with it, or a (B, T) mask."
-                )
-            position_ids = count_positions(attention_mask, past, embeds)
-        mask = create_causal_mask(
-            config=self.config.layer_config,
-            inputs_embeds=embeds,
-            attention_mask=attention_mask,
-            past_key_values=cache,
-            position_ids=position_ids,
-        )
-        rotary = self.rotary_emb(embeds, position_ids=position_ids)
-        return LayerInputs(mask, position_ids, rotary, past, {"use_cache": use_cache, **others})
 
     def _parts(self, readout: Readout | None) -> LoopParts:
         checkpointing = self.gradient_checkpointing and self.training and torch.is_grad_enabled()
@@ -294,5 +282,5 @@ class LoopedModel(LoopedPreTrainedModel):
 
     def _unused(self, loop: Loop) -> list[nn.Parameter]:
         """Parameters that this pass had no use for: one-loop tokens do not inject, and few policies ask the gate."""
-        unused = [] if int(loop.depth.max()) > 1 else [*self.injection.parameters()]
+        unused = [] if loop.passes > 1 else [*self.injection.parameters()]
         return unused if self.halt_gate is None else [*unused, *self.halt_gate.parameters()]

@@ -10,7 +10,17 @@ from typing import Any, ClassVar, Literal
 
 from transformers import CONFIG_MAPPING, AutoConfig, LlamaConfig, PreTrainedConfig
 
-from vpo.looped.depth import from_dict, to_dict
+from vpo.looped.depth import ACT, LearnedGate, as_policy, is_saved, to_dict
+
+#: Settings under which a model scales its embeddings or logits outside the layers; None and 1 change nothing.
+RESCALING = (
+    "final_logit_softcapping",
+    "logit_scale",
+    "logits_scaling",
+    "output_multiplier",
+    "lm_head_multiplier",
+    "embedding_multiplier",
+)
 
 
 class LoopedConfig(PreTrainedConfig):
@@ -22,15 +32,15 @@ class LoopedConfig(PreTrainedConfig):
         prelude_layers: Layers run once before the loop. Their output is the signal that is re-injected at every loop.
         core_layers: Layers of the shared core.
         coda_layers: Layers run once after the loop.
-        num_loops: Times the core runs when nothing else is asked for.
+        num_loops: Times the core runs when nothing else is asked for (2 by default), or the cap of ``depth_policy``.
         injection: How the prelude output enters each loop: ``"gate"``, ``"diagonal"``, ``"concat"``, ``"add"`` or
             ``"none"``; see :mod:`vpo.looped.injection`.
         retention_init: Share of the state kept by one re-injection before training, in (0, 1); for ``"gate"`` and
             ``"diagonal"``.
         scale_control: What bounds the state: ``"none"`` (the retention does), ``"match"`` or ``"norm"``; see
             :mod:`vpo.looped.scale`. By default ``"none"`` for the injections with a retention, else ``"match"``.
-        depth_policy: Who decides the number of loops, as :func:`vpo.looped.depth.to_dict` writes it; by default a fixed
-            depth of ``num_loops``.
+        depth_policy: Who decides the number of loops, a policy or the dict that :func:`vpo.looped.depth.to_dict` makes
+            of it; by default a fixed depth of ``num_loops``.
         halt_gate: Give the model a gate for the policies that learn when to stop.
         cache_planes: Most versions that a token's keys and values are kept in, M; loops beyond it read version M. None
             for one a loop.
@@ -43,7 +53,17 @@ class LoopedConfig(PreTrainedConfig):
 
     model_type = "vpo_looped"
     sub_configs: ClassVar[dict[str, Any]] = {"layer_config": AutoConfig}
-    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "past_key_values",
+        "loop_depths",
+        "loop_residuals",
+        "loop_reasons",
+        "loop_damping",
+        "loop_remainders",
+        "loop_hidden_states",
+        "loop_gate_logits",
+        "loop_policy",
+    ]
     # TRL reads ``config.auto_map`` unconditionally when it loads a reference model by path.
     auto_map: ClassVar[dict[str, str]] = {}
 
@@ -51,7 +71,7 @@ class LoopedConfig(PreTrainedConfig):
     prelude_layers: int = 1
     core_layers: int = 2
     coda_layers: int = 1
-    num_loops: int = 2
+    num_loops: int | None = None
     injection: Literal["gate", "diagonal", "concat", "add", "none"] = "gate"
     retention_init: float = 0.5
     scale_control: Literal["none", "match", "norm"] | None = None
@@ -84,11 +104,24 @@ class LoopedConfig(PreTrainedConfig):
                 setattr(self, name, getattr(self.layer_config, name, None))
         if self.scale_control is None:
             self.scale_control = "none" if self.injection in ("gate", "diagonal") else "match"
-        if self.depth_policy is not None:
-            policy = from_dict(self.depth_policy) if isinstance(self.depth_policy, dict) else self.depth_policy
-            self.depth_policy, self.num_loops = to_dict(policy), policy.cap
+        self._resolve_depth()
         self._check()
         super().__post_init__(**kwargs)
+
+    def _resolve_depth(self) -> None:
+        if self.depth_policy is None:
+            self.num_loops = 2 if self.num_loops is None else self.num_loops
+            return
+        policy = as_policy(self.depth_policy)
+        if not is_saved(policy):
+            raise ValueError(f"depth_policy is {policy}: a model cannot be saved with it. Pass it to a call instead.")
+        if isinstance(policy, (LearnedGate, ACT)) and not self.halt_gate:
+            raise ValueError(f"depth_policy is {policy}, which reads a gate: set halt_gate=True, and train it.")
+        if self.num_loops not in (None, policy.cap):
+            raise ValueError(
+                f"num_loops is {self.num_loops}, and the cap of {policy} is {policy.cap}: give one of the two."
+            )
+        self.depth_policy, self.num_loops = to_dict(policy), policy.cap
 
     def _check(self) -> None:
         parts = {
@@ -104,7 +137,7 @@ class LoopedConfig(PreTrainedConfig):
                 f"{parts} add up to {sum(parts.values())}, but layer_config.num_hidden_layers is {physical}: "
                 "every layer belongs to exactly one part. Change the parts or the number of layers."
             )
-        if self.num_loops < 1:
+        if self.num_loops is None or self.num_loops < 1:
             raise ValueError(f"num_loops is {self.num_loops}: expected 1 or more.")
         if not 0.0 < self.retention_init < 1.0:
             raise ValueError(f"retention_init is {self.retention_init}: expected a share strictly between 0 and 1.")
@@ -118,6 +151,13 @@ class LoopedConfig(PreTrainedConfig):
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}: expected one of {', '.join(known)}.")
+        for setting in RESCALING:
+            value = getattr(self.layer_config, setting, None)
+            if value not in (None, 1, 1.0):
+                raise ValueError(
+                    f"layer_config has {setting}={value}: it rescales embeddings or logits outside the layers, which a "
+                    "looped model does not. Choose a family without, such as Llama, SmolLM2 or Qwen."
+                )
         kinds = set(getattr(self.layer_config, "layer_types", None) or ["full_attention"])
         if getattr(self.layer_config, "sliding_window", None) and not hasattr(self.layer_config, "layer_types"):
             kinds = {"sliding_attention"}  # the layers have the window without saying so (Mistral)
@@ -166,4 +206,4 @@ class LoopedConfig(PreTrainedConfig):
     @property
     def num_hidden_layers(self) -> int:
         """Layers *executed* at ``num_loops`` loops; also the number of key/value planes a cache needs."""
-        return self.prelude_layers + self.coda_layers + self.core_layers * self.num_loops
+        return self.prelude_layers + self.coda_layers + self.core_layers * (self.num_loops or 1)

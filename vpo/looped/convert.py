@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
-from vpo.looped.config import LoopedConfig
+from vpo.looped.config import RESCALING, LoopedConfig
 from vpo.looped.depth import DepthPolicy
 from vpo.looped.injection import INJECTIONS
 from vpo.looped.model import LoopedForCausalLM
@@ -30,15 +30,6 @@ from vpo.looped.parts import Part, Parts, read_parts
 from vpo.looped.pretrained import looped_policy
 
 _BACKBONE = ("embed_tokens", "layers", "norm", "rotary_emb")
-# Settings under which a model scales its embeddings or logits outside the layers; None and 1 change nothing.
-_SCALES = (
-    "final_logit_softcapping",
-    "logit_scale",
-    "logits_scaling",
-    "output_multiplier",
-    "lm_head_multiplier",
-    "embedding_multiplier",
-)
 # Settings with one entry a layer.
 _BY_LAYER = ("layer_types", "no_rope_layers", "mlp_layer_types")
 
@@ -51,7 +42,7 @@ def convert(
     *,
     injection: Literal["gate", "diagonal", "concat", "add", "none"] = "gate",
     retention_init: float = 0.1,
-    num_loops: int = 1,
+    num_loops: int | None = None,
     depth_policy: DepthPolicy | None = None,
     drop_rest: bool = False,
     scale_control: Literal["none", "match"] | None = None,
@@ -99,7 +90,7 @@ def convert(
         prelude_layers=len(parts.prelude),
         core_layers=len(parts.core),
         coda_layers=len(parts.coda),
-        num_loops=num_loops,
+        num_loops=1 if num_loops is None and depth_policy is None else num_loops,
         injection=injection,
         retention_init=retention_init,
         scale_control=scale_control,
@@ -235,7 +226,7 @@ def _check_source(model: Any) -> Any:
 
 def _check_settings(model: PreTrainedModel) -> None:
     name, config = type(model).__name__, model.config
-    for setting in _SCALES:
+    for setting in RESCALING:
         value = getattr(config, setting, None)
         if value not in (None, 1, 1.0):
             raise ValueError(

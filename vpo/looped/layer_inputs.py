@@ -5,11 +5,15 @@ Shape letters: B sequences, T tokens of this pass, S tokens that are seen; R, C 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedConfig
+from transformers.cache_utils import Cache
+from transformers.masking_utils import create_causal_mask
 
 from vpo.looped.active import Active
 
@@ -31,6 +35,47 @@ class LayerInputs:
     embeddings: Any
     past: int
     others: dict[str, Any]
+
+    @staticmethod
+    def prepare(
+        config: PreTrainedConfig,
+        rotary: Callable[..., Any],
+        embeds: Tensor,
+        attention_mask: Tensor | None,
+        position_ids: Tensor | None,
+        cache: Cache | None,
+        needs_positions: bool,
+    ) -> LayerInputs:
+        """The inputs of one forward pass.
+
+        Args:
+            config: Of the layers.
+            rotary: Rotary embedding of positions.
+            embeds: (B, T, H).
+            attention_mask: (B, past + T), or four-dimensional as the attention implementation wants it, or None.
+            position_ids: (B, T); None counts them over the real tokens.
+            cache: Earlier tokens, or None.
+            needs_positions: Whether a wrong count would matter beyond the rotary embedding.
+
+        Raises:
+            ValueError: The positions cannot be counted.
+        """
+        past = cache.get_seq_length() if cache is not None else 0
+        if position_ids is None:
+            if needs_positions and attention_mask is not None and attention_mask.ndim != 2:
+                raise ValueError(
+                    f"the attention mask has {attention_mask.ndim} dimensions, from which positions cannot be counted: "
+                    "pass position_ids with it, or a (B, T) mask."
+                )
+            position_ids = count_positions(attention_mask, past, embeds)
+        mask = create_causal_mask(
+            config=config,
+            inputs_embeds=embeds,
+            attention_mask=attention_mask,
+            past_key_values=cache,
+            position_ids=position_ids,
+        )
+        return LayerInputs(mask, position_ids, rotary(embeds, position_ids=position_ids), past, {})
 
     def keywords(self) -> dict[str, Any]:
         """As keyword arguments of a layer."""
@@ -60,12 +105,11 @@ class LayerInputs:
     def _mask(self, active: Active, shape: tuple[int, int], dtype: torch.dtype, attention: str) -> Any:
         batch, length = shape
         if self.mask is None:
-            if length == 1:
-                return None  # one query sees everything
+            if active.columns is None:
+                return None  # whole rows: what holds for all of them holds for some
             # A plain causal mask, which sdpa was to make for itself; it cannot for a selection of the tokens.
             seen = torch.arange(self.past + length, device=self.position_ids.device)
-            columns = active.columns if active.columns is not None else torch.arange(length, device=seen.device)[None]
-            allowed = (seen <= (columns + self.past).unsqueeze(-1)).unsqueeze(1)  # (R or 1, 1, C, S)
+            allowed = (seen <= (active.columns + self.past).unsqueeze(-1)).unsqueeze(1)  # (R, 1, C, S)
             if attention == "eager":
                 return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
             return allowed

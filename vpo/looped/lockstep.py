@@ -1,6 +1,6 @@
 """The same number of passes on every process, where sharded parameters demand it.
 
-Under FSDP2 and ZeRO-3 each call of a layer gathers its parameters from all processes. Processes whose batches need
+Under FSDP and ZeRO-3 each call of a layer gathers its parameters from all processes. Processes whose batches need
 different numbers of loops would wait for one another forever, so they agree on the largest number, and one that is done
 runs passes over a single inactive token. Replicated parameters (DDP) need none of that.
 """
@@ -28,7 +28,7 @@ class Lockstep:
     def of(layers: nn.ModuleList, device: torch.device) -> Lockstep:
         """What these layers need."""
         several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-        return Lockstep(several and any(_is_sharded(p) for p in layers.parameters()), device)
+        return Lockstep(several and _are_sharded(layers), device)
 
     def most(self, passes: int) -> int:
         """The largest ``passes`` of all processes."""
@@ -43,7 +43,11 @@ class Lockstep:
         return bool(self.most(int(unfinished)))
 
 
-def _is_sharded(parameter: nn.Parameter) -> bool:
+def _are_sharded(layers: nn.ModuleList) -> bool:
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
     # While a layer's own pre-forward hook has it gathered, an FSDP2 parameter is an ordinary tensor; at the time we
-    # ask, between layers, it is a DTensor. DeepSpeed marks a partitioned parameter with an identifier.
-    return hasattr(parameter, "placements") or hasattr(parameter, "ds_id")
+    # ask, between layers, it is a DTensor. DeepSpeed marks a partitioned parameter with an identifier; FSDP1 wraps.
+    return any(isinstance(module, FullyShardedDataParallel) for module in layers.modules()) or any(
+        hasattr(parameter, "placements") or hasattr(parameter, "ds_id") for parameter in layers.parameters()
+    )

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from vpo.looped.active import Active, select
 from vpo.looped.cache import LoopedCache
-from vpo.looped.depth import DepthPolicy, DepthTrace, FixedDepth, Halter, HaltReason, LoopCall, LoopStep
+from vpo.looped.depth import DepthPolicy, DepthTrace, FixedDepth, Halter, HaltReason, LoopCall, LoopStep, Replay
 from vpo.looped.layer_inputs import LayerInputs
 from vpo.looped.lockstep import Lockstep
 from vpo.looped.scale import rms
@@ -89,6 +89,10 @@ class Loop:
         self.depth = torch.ones_like(real, dtype=torch.int64)
         self.residual = torch.full(real.shape, torch.nan, device=device)
         self.reason = torch.full(real.shape, int(HaltReason.CAP), dtype=torch.int8, device=device)
+        if self.planes is not None and self.is_uniform:
+            for layer in self.planes.values():
+                layer.expected_planes = min(policy.cap, parts.max_planes or policy.cap)
+        self.passes = 0
         self._versions: Versions = {}
         self._first_rms: Tensor | None = None
 
@@ -115,19 +119,22 @@ class Loop:
             if states is not None:
                 states.append(self.state)
             index += 1
+        self.passes = index
         return self.state.to(self.signal.dtype)
 
     @property
     def trace(self) -> DepthTrace:
         """The record of the pass."""
-        return DepthTrace(self.depth, self.residual, self.reason, self.halter.damping)
+        policy = self.policy
+        decided = (policy.policy or policy) if isinstance(policy, Replay) else policy
+        return DepthTrace(self.depth, self.residual, self.reason, self.halter.damping, decided)
 
     def _choose(self, index: int, always: bool) -> Active | None:
         if index == 0 or (self.is_uniform and index < self.policy.cap):
             return Active()
         if self.is_uniform:  # other processes loop on; without recorded versions nothing can be left out
             return Active(torch.zeros_like(self.active))
-        return select(self.active, self.parts.attention, always)
+        return select(self.active, self.parts.attention, self.inputs.past, always)
 
     def _pass(self, index: int, chosen: Active) -> None:
         """Run the core once on the chosen tokens, and let the policy decide on them."""
@@ -176,7 +183,7 @@ class Loop:
         parts, most = self.parts, self.parts.max_planes
         keeps_versions = not self.is_uniform or (most is not None and most < self.policy.cap)
         if self.planes is None and not keeps_versions:
-            return run(parts.core, entering, None, inputs)
+            return run(parts.core, entering, None, inputs, parts.checkpoint)
         refresh = most is None or index < most
         plane = index if most is None else min(index, most - 1)
         if parts.checkpoint is None or self.planes is not None:

@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import GenerationMixin
 from transformers.cache_utils import Cache
+from transformers.utils import can_return_tuple
 
 from vpo.looped.backbone import LoopedModel
 from vpo.looped.cache import LoopedCache
 from vpo.looped.config import LoopedConfig
-from vpo.looped.depth import DepthPolicy, KLExit, from_dict
+from vpo.looped.depth import DepthPolicy, KLExit, as_policy
 from vpo.looped.outputs import LoopedCausalLMOutput
 from vpo.looped.pretrained import LoopedPreTrainedModel
 
@@ -24,8 +26,9 @@ from vpo.looped.pretrained import LoopedPreTrainedModel
 class LoopedForCausalLM(LoopedPreTrainedModel, GenerationMixin):
     """A looped language model with a head.
 
-    The depth of a call is, in this order: ``num_loops=`` or ``depth_policy=`` of the call (or of ``generate``); the
-    ``depth_policy`` of the generation configuration, a policy or its dict; the model's own ``depth_policy``.
+    The depth of a call is, in this order: ``num_loops=`` or ``depth_policy=`` of the call (or of ``generate``);
+    ``num_loops`` or ``depth_policy`` of the generation configuration, there as a dict, which JSON can hold; the model's
+    own ``depth_policy``.
     """
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
@@ -44,13 +47,14 @@ class LoopedForCausalLM(LoopedPreTrainedModel, GenerationMixin):
         return self.model.depth_policy
 
     @depth_policy.setter
-    def depth_policy(self, policy: DepthPolicy) -> None:
+    def depth_policy(self, policy: DepthPolicy | Mapping[str, Any]) -> None:
         self.model.depth_policy = policy
 
     def at_depth(self, policy: DepthPolicy) -> AbstractContextManager[None]:
         """Let ``policy`` decide within a ``with`` block; what is saved with the model does not change."""
         return self.model.at_depth(policy)
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -62,7 +66,7 @@ class LoopedForCausalLM(LoopedPreTrainedModel, GenerationMixin):
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         num_loops: int | None = None,
-        depth_policy: DepthPolicy | None = None,
+        depth_policy: DepthPolicy | Mapping[str, Any] | None = None,
         output_loop_states: bool = False,
         **kwargs: Any,
     ) -> LoopedCausalLMOutput:
@@ -70,6 +74,7 @@ class LoopedForCausalLM(LoopedPreTrainedModel, GenerationMixin):
 
         Other arguments as in :meth:`vpo.looped.backbone.LoopedModel.forward`.
         """
+        depth_policy = None if depth_policy is None else as_policy(depth_policy)
         policy = self.depth_policy if depth_policy is None and num_loops is None else depth_policy
         outputs = self.model(
             input_ids=input_ids,
@@ -94,10 +99,17 @@ class LoopedForCausalLM(LoopedPreTrainedModel, GenerationMixin):
 
     def _prepare_generation_config(self, generation_config: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """Read the depth policy from the generation configuration, and hand it to every forward call."""
+        asked = {name: kwargs[name] for name in ("num_loops", "depth_policy") if kwargs.get(name) is not None}
+        if len(asked) == 2:
+            raise ValueError(f"generate got {asked}: expected one of them.")
         configuration, model_kwargs = super()._prepare_generation_config(generation_config, **kwargs)
-        policy = model_kwargs.pop("depth_policy", None) or getattr(configuration, "depth_policy", None)
-        if policy is not None and model_kwargs.get("num_loops") is None:
-            model_kwargs["depth_policy"] = from_dict(policy) if isinstance(policy, Mapping) else policy
+        model_kwargs.update(asked)  # a configuration that has the attribute would have kept it
+        if model_kwargs.get("num_loops") is None and model_kwargs.get("depth_policy") is None:
+            for name in ("num_loops", "depth_policy"):
+                if getattr(configuration, name, None) is not None:
+                    model_kwargs[name] = getattr(configuration, name)
+        if model_kwargs.get("depth_policy") is not None:
+            model_kwargs["depth_policy"] = as_policy(model_kwargs["depth_policy"])
         return configuration, model_kwargs
 
     def _prepare_cache_for_generation(
@@ -112,6 +124,23 @@ class LoopedForCausalLM(LoopedPreTrainedModel, GenerationMixin):
                 "memory."
             )
         if generation_config.use_cache is not False and model_kwargs.get("past_key_values") is None:
-            model_kwargs["past_key_values"] = LoopedCache(self.config)
+            cache = model_kwargs["past_key_values"] = LoopedCache(self.config)
+            if (ends := getattr(generation_config, "_eos_token_tensor", None)) is not None:
+                cache.end_ids = ends
             return
         super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)
+
+    def prepare_inputs_for_generation(self, input_ids: Tensor, **kwargs: Any) -> dict[str, Any]:
+        """As in transformers; sequences that have ended get one loop a step, whatever the others need."""
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(input_ids, **kwargs)
+        cache, mask = kwargs.get("past_key_values"), inputs.get("attention_mask")
+        if not isinstance(cache, LoopedCache) or cache.end_ids is None or mask is None or mask.ndim != 2:
+            return inputs  # nothing ends, or there is no way to say so
+        if not cache.get_seq_length():
+            cache.prompt_length = input_ids.shape[1]
+        generated = input_ids[:, cache.prompt_length : -1]
+        if generated.shape[1] and mask.shape[1] == cache.get_seq_length() + 1:  # one new token a sequence
+            ended = torch.isin(generated, cache.end_ids.to(generated.device)).any(1)
+            inputs["attention_mask"] = mask.clone()
+            inputs["attention_mask"][:, -1] &= ~ended  # what is generated now is padding, which halts at once
+        return inputs

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from vpo.looped.depth import DepthTrace
+from vpo.looped.depth import DepthPolicy, DepthTrace
 
 
 @dataclass
@@ -25,6 +25,7 @@ class LoopedOutput(BaseModelOutputWithPast):
         loop_remainders: (B, T) what ACT had left for the last loop, with gradient; None under other policies.
         loop_hidden_states: Normed output (B, T, H) of the coda after each loop, if ``output_loop_states``.
         loop_gate_logits: (B, T) gate logits after each loop, if ``output_loop_states`` and there is a gate.
+        loop_policy: The depth policy that decided.
     """
 
     loop_depths: Tensor | None = None
@@ -34,10 +35,11 @@ class LoopedOutput(BaseModelOutputWithPast):
     loop_remainders: Tensor | None = None
     loop_hidden_states: tuple[Tensor, ...] | None = None
     loop_gate_logits: tuple[Tensor, ...] | None = None
+    loop_policy: DepthPolicy | None = None
 
     @property
     def trace(self) -> DepthTrace:
-        """The four per-token records in one."""
+        """The per-token records in one."""
         return _trace(self)
 
 
@@ -52,10 +54,11 @@ class LoopedCausalLMOutput(CausalLMOutputWithPast):
     loop_remainders: Tensor | None = None
     loop_hidden_states: tuple[Tensor, ...] | None = None
     loop_gate_logits: tuple[Tensor, ...] | None = None
+    loop_policy: DepthPolicy | None = None
 
     @property
     def trace(self) -> DepthTrace:
-        """The four per-token records in one."""
+        """The per-token records in one."""
         return _trace(self)
 
 
@@ -63,4 +66,4 @@ def _trace(output: LoopedOutput | LoopedCausalLMOutput) -> DepthTrace:
     parts = (output.loop_depths, output.loop_residuals, output.loop_reasons, output.loop_damping)
     depth, residual, reason, damping = parts
     assert depth is not None and residual is not None and reason is not None and damping is not None  # always set
-    return DepthTrace(depth, residual, reason, damping)
+    return DepthTrace(depth, residual, reason, damping, output.loop_policy)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from vpo.looped.config import LoopedConfig
 from vpo.looped.halt_gate import HaltGate
@@ -25,6 +26,17 @@ class LoopedPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flex_attn = True
     _supports_attention_backend = True
+
+    def _set_gradient_checkpointing(self, *args: Any, **kwargs: Any) -> None:
+        """As in transformers, but that the loop checkpoints the core's layers itself.
+
+        A layer that does so throws its cache away, which is where the keys and values of stopped tokens are.
+        """
+        super()._set_gradient_checkpointing(*args, **kwargs)
+        backbone: Any = getattr(self, self.base_model_prefix, self)
+        for module in backbone.core.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.gradient_checkpointing = False
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -8,13 +8,14 @@ Shape letters: B sequences, T tokens of this pass, S tokens in the cache, D head
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from vpo.looped.active import Active
-from vpo.looped.cache import PlaneLayer
+from vpo.looped.planes import PlaneLayer
 
 #: By layer index, the (B, heads, T, D) keys and values of this pass's tokens, at the versions they are at.
 Versions = dict[int, tuple[Tensor, Tensor]]
@@ -66,21 +67,34 @@ class LoopView:
         if self.refresh:
             keys, values = layer.write(self.plane, keys, values)
         else:
-            keys, values = layer.read(self.plane, keys.shape[2])
+            keys, values = layer.read(self.plane, keys, values)
         if active.rows is None:
             return keys, values
         return keys.index_select(0, active.rows), values.index_select(0, active.rows)
 
 
-def run(layers: Iterable[nn.Module], hidden: Tensor, view: LoopView | None, inputs: dict[str, Any]) -> Tensor:
+def run(
+    layers: Iterable[nn.Module],
+    hidden: Tensor,
+    view: LoopView | None,
+    inputs: dict[str, Any],
+    checkpoint: Callable[..., Any] | None = None,
+) -> Tensor:
     """(R, C, H) -> (R, C, H) through decoder layers.
 
-    Without a view, layers may checkpoint themselves. With one they must not: under gradient checkpointing a
-    transformers layer throws its cache away in silence, so here the caller checkpoints the whole loop.
+    Args:
+        layers: In order.
+        hidden: (R, C, H).
+        view: What they see as their cache. With one, a layer must not checkpoint itself: under gradient checkpointing a
+            transformers layer throws its cache away in silence.
+        inputs: Their keyword arguments.
+        checkpoint: Recomputes a layer in the backward pass; None if the layers do so themselves, or nobody should.
     """
     for layer in layers:
-        if view is None:
-            hidden = layer(hidden, past_key_values=None, **inputs)
-        else:
+        if view is not None:
             hidden = nn.Module.__call__(layer, hidden, past_key_values=view, **inputs)
+        elif checkpoint is not None:
+            hidden = checkpoint(partial(layer, past_key_values=None, **inputs), hidden)
+        else:
+            hidden = layer(hidden, past_key_values=None, **inputs)
     return hidden

@@ -359,7 +359,7 @@ def test_smollm2_keeps_its_logits_and_replays_its_adaptive_depths(smollm2):
         logits = looped(written, depth_policy=depth_policy, use_cache=False).logits[:, start:]
         return (logits.log_softmax(-1) - sampled).abs().max().item()
 
-    replayed, fixed = distance(Replay.of(trace, policy)), distance(FixedDepth(policy.cap))
+    replayed, fixed = distance(Replay.of(trace)), distance(FixedDepth(policy.cap))
     print(f"depths {trace.depth.flatten().tolist()}: replayed {replayed:.2g}, at the cap {fixed:.2g} nats")
     assert replayed < 1e-4
     assert fixed > 1e-2

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.vpo.looped.tiny_looped import ADAPTIVE, FAMILIES, INJECTIONS, POLICIES, build, pad_left, tokens
-from vpo.looped import FixedDepth, FixedPoint, HaltReason, LoopedCache, RandomDepth, Replay
+from vpo.looped import FixedDepth, FixedPoint, HaltReason, KLExit, LoopedCache, RandomDepth, Replay
 
 
 def decode(model, ids, cuts, policy, mask=None):
@@ -36,7 +36,7 @@ DTYPES = [(torch.float32, 1e-5), (torch.float64, 1e-10)]
 def test_decoding_is_one_pass_at_the_recorded_depths(name, injection, dtype, tolerance):
     model, ids, policy = build(injection=injection, halt_gate=True).to(dtype), tokens(3, 14), POLICIES[name]
     decoded, cache = decode(model, ids, ONE_BY_ONE, policy)
-    replayed = model(ids, depth_policy=Replay.of(cache.trace, policy), use_cache=False)
+    replayed = model(ids, depth_policy=Replay.of(cache.trace), use_cache=False)
     assert (decoded - replayed.logits).abs().max() < tolerance
     assert torch.equal(replayed.loop_depths, cache.trace.depth)
     if name in ADAPTIVE:
@@ -45,13 +45,51 @@ def test_decoding_is_one_pass_at_the_recorded_depths(name, injection, dtype, tol
         assert (decoded - capped.logits).abs().max() > 1e-2  # and a trainer at fixed depth would be far off
 
 
+@pytest.mark.parametrize("parts", [(0, 2, 2), (1, 1, 2), (2, 2, 0), (0, 4, 0), (1, 3, 0)])
+@pytest.mark.parametrize("name", ["fixed_point", "kl", "act"])
+@torch.no_grad()
+def test_any_division_of_the_layers_is_replayed_exactly(name, parts):
+    """With two coda layers a policy that reads loops out must freeze the coda's keys and values as well."""
+    prelude, core, coda = parts
+    model = build(prelude_layers=prelude, core_layers=core, coda_layers=coda, halt_gate=True).double()
+    policy = {**ADAPTIVE, "kl": KLExit(0.05, cap=5)}[name]
+    ids, mask = torch.cat([pad_left(tokens(1, 11), 3)[0], tokens(2, 14, 5)]), torch.ones(3, 14, dtype=torch.long)
+    mask[0, :3] = 0
+    decoded, cache = decode(model, ids, range(3, 14), policy, mask)
+    whole = model(ids, attention_mask=mask, depth_policy=policy, use_cache=False)
+    replayed = model(ids, attention_mask=mask, depth_policy=Replay.of(cache.trace), use_cache=False)
+    assert torch.equal(whole.loop_depths, cache.trace.depth)
+    assert (decoded - replayed.logits)[mask.bool()].abs().max() < 1e-10
+    assert (decoded - whole.logits)[mask.bool()].abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("planes", [None, 1, 2])
+@pytest.mark.parametrize("name", ["fixed", "fixed_point"])
+def test_gradients_through_a_cache_are_those_without_it(name, planes):
+    """In evaluation mode a model returns a cache by default; a loss taken there must not lose its gradient."""
+    model, ids = build(cache_planes=planes).double(), tokens(2, 8)
+    weight = torch.randn(2, 8, 31, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for use_cache in (False, True):
+        model.zero_grad()
+        (model(ids, depth_policy=POLICIES[name], use_cache=use_cache).logits * weight).sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert (gradients[0] - gradients[1]).abs().max() < 1e-10
+    # And in two chunks, where the gradient stops at the cache: it runs, whatever is trained.
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter is model.model.layers[1].self_attn.q_proj.weight)
+    cache = model(ids[:, :5], depth_policy=POLICIES[name], use_cache=True).past_key_values
+    second = model(ids[:, 5:], past_key_values=cache, depth_policy=POLICIES[name])
+    second.logits.sum().backward()
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("planes", [None, 1, 2, 3])
 @torch.no_grad()
 def test_bounded_planes_are_replayed_exactly_too(planes, family):
     model, ids, policy = build(family, cache_planes=planes).double(), tokens(3, 14), ADAPTIVE["fixed_point"]
     decoded, cache = decode(model, ids, ONE_BY_ONE, policy)
-    replayed = model(ids, depth_policy=Replay.of(cache.trace, policy), use_cache=False)
+    replayed = model(ids, depth_policy=Replay.of(cache.trace), use_cache=False)
     assert (decoded - replayed.logits).abs().max() < 1e-10
     assert max(layer.planes for layer in cache.layers) <= (planes or policy.cap)
     fixed, fixed_cache = decode(model, ids, ONE_BY_ONE, FixedDepth(5))
@@ -100,7 +138,7 @@ def test_freezing_the_state_alone_would_be_noticed():
         )
         original = active.PACK_BELOW
         active.PACK_BELOW = 0.0
-        broken = model(ids, depth_policy=Replay.of(cache.trace, policy), use_cache=False)
+        broken = model(ids, depth_policy=Replay.of(cache.trace), use_cache=False)
     finally:
         active.Active.merge, active.PACK_BELOW = inner, original
     assert (decoded - broken.logits).abs().max() > 1e-3
@@ -131,6 +169,20 @@ def test_stopped_rows_are_not_computed():
     model.model.layers[1].register_forward_hook(lambda module, args, output: sizes.append(args[0].shape[0]))
     model(ids[:, 5:], past_key_values=cache, depth_policy=Replay(depths))
     assert sizes == [8, 3, 3, 2, 2]
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_checkpointing_makes_every_pass_of_the_core_again_in_the_backward_pass(checkpointing):
+    model, ids = build().train(), tokens(3, 7)
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    calls = []
+    model.model.layers[1].mlp.register_forward_hook(lambda *_: calls.append(1))
+    depths = torch.tensor([[4], [2], [3]]).expand(-1, 7)
+    loss = model(ids, depth_policy=Replay(depths), use_cache=False).logits.sum()
+    assert len(calls) == 4
+    loss.backward()
+    assert len(calls) == (8 if checkpointing else 4)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -191,8 +243,6 @@ def test_truncated_backpropagation_keeps_the_values_and_cuts_the_gradient():
     depths = cut.loop_depths[:, 0].tolist()
     expected = torch.zeros_like(embedding)
     for row, depth in enumerate(depths):
-        before = model(ids[row : row + 1], num_loops=depth - 1, use_cache=False, output_loop_states=False)
-        del before
         (one,) = torch.autograd.grad(_last_loop_only(model, ids[row : row + 1], depth).sum(), embedding)
         expected += one
     assert torch.allclose(short, expected, atol=1e-10)
@@ -216,16 +266,98 @@ def _last_loop_only(model, ids, depth):
 
 @torch.no_grad()
 def test_beams_carry_their_depths_along():
+    """The cache holds the six beams as they stood before the last token; alone, each gets the depths in the cache."""
     model, ids = build(), tokens(2, 5)
     model.depth_policy = ADAPTIVE["fixed_point"]
     options = {"max_new_tokens": 6, "num_beams": 3, "do_sample": False, "eos_token_id": None}
-    with_cache = model.generate(ids, return_dict_in_generate=True, **options)
+    beams = []
+    watch = model.register_forward_pre_hook(lambda m, a, k: beams.append(k["input_ids"]), with_kwargs=True)
+    inner = LoopedCache.reorder_cache
+
+    def reorder(cache, order):  # the beams that the cache's rows stand for move with it
+        beams[:] = [torch.cat(beams, 1)[order]]
+        inner(cache, order)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LoopedCache, "reorder_cache", reorder)
+        with_cache = model.generate(ids, return_dict_in_generate=True, **options)
+    watch.remove()
+    trace = with_cache.past_key_values.trace
+    whole = torch.cat(beams, 1)
+    assert whole.shape == trace.depth.shape == (6, 10)
     assert torch.equal(with_cache.sequences, model.generate(ids, use_cache=False, **options))
-    cache = with_cache.past_key_values
-    # The cache holds the six beams as they stood before the last token; replaying them gives their depths again.
-    assert isinstance(cache, LoopedCache)
-    assert cache.trace.depth.shape == (6, 10)
-    assert len(cache.trace.depth.unique()) > 1
+    assert torch.equal(model(whole, use_cache=False).loop_depths, trace.depth)
+    assert len(trace.depth.unique()) > 1
+
+
+@pytest.mark.parametrize("way", ["prompt_lookup", "assistant", "return_sequences", "continued"])
+@torch.no_grad()
+def test_ways_to_generate_agree_with_the_plain_one(way):
+    model, ids = build().double(), tokens(1, 6).repeat(1, 2)
+    model.depth_policy = ADAPTIVE["fixed_point"]
+    options = {"max_new_tokens": 8, "do_sample": False, "eos_token_id": None}
+    plain = model.generate(ids, **options)
+    if way == "prompt_lookup":
+        other = model.generate(ids, prompt_lookup_num_tokens=3, **options)
+    elif way == "assistant":
+        other = model.generate(ids, assistant_model=build(seed=1).double(), **options)
+    elif way == "return_sequences":
+        other = model.generate(ids, num_beams=2, num_return_sequences=2, **options)[:1]
+        plain = model.generate(ids, num_beams=2, **options)
+    else:
+        first = model.generate(ids, return_dict_in_generate=True, **{**options, "max_new_tokens": 3})
+        other = model.generate(
+            first.sequences, past_key_values=first.past_key_values, **{**options, "max_new_tokens": 5}
+        )
+    assert torch.equal(plain, other)
+
+
+@torch.no_grad()
+def test_a_sequence_that_has_ended_gets_one_loop_and_holds_nobody_up():
+    """Row 0 ends at once; what the others generate, and how deep, is what they do alone."""
+    model, ids = build().double(), tokens(3, 6)
+    model.depth_policy = FixedDepth(4)
+    first = int(model(ids[:1]).logits[0, -1].argmax())
+    options = {"max_new_tokens": 7, "do_sample": False, "eos_token_id": first, "pad_token_id": first}
+    out = model.generate(ids, return_dict_in_generate=True, **options)
+    depth = out.past_key_values.trace.depth
+    assert out.sequences[0, 6:].eq(first).all()
+    assert depth[0, :7].eq(4).all()  # the prompt and the end token itself
+    assert depth[0, 7:].eq(1).all()
+    for row in (1, 2):
+        alone = model.generate(ids[row : row + 1], return_dict_in_generate=True, **options)
+        length = alone.sequences.shape[1]
+        assert torch.equal(alone.sequences[0], out.sequences[row, :length])
+        assert torch.equal(alone.past_key_values.trace.depth[0], depth[row, : length - 1])
+    sizes = []
+    model.depth_policy = FixedPoint(tol=1e-9, cap=4, patience=0)
+    model.model.layers[1].register_forward_hook(lambda module, args, output: sizes.append(args[0].shape[:2]))
+    first = int(model(ids[:1]).logits[0, -1].argmax())
+    sizes.clear()
+    model.generate(ids[:1].repeat(4, 1), **{**options, "eos_token_id": [first], "min_new_tokens": None})
+    assert (4, 1) in sizes or len(sizes) == 4  # all four end together, and generation with them
+
+
+@torch.no_grad()
+def test_a_policy_that_reads_out_may_not_come_back_to_tokens_that_were_not():
+    model, ids = build().double(), tokens(2, 8)
+    cache = model(ids[:, :3], depth_policy=ADAPTIVE["kl"], use_cache=True).past_key_values
+    model(ids[:, 3:5], past_key_values=cache, depth_policy=FixedDepth(3))
+    with pytest.raises(ValueError, match="not read out loop by loop"):
+        model(ids[:, 5:], past_key_values=cache, depth_policy=ADAPTIVE["kl"])
+
+
+@torch.no_grad()
+def test_a_cache_may_hold_tokens_of_different_policies_and_says_so():
+    model, ids = build(halt_gate=True).double(), tokens(2, 9)
+    cache, parts, depths = None, [], []
+    for (start, end), name in zip([(0, 4), (4, 6), (6, 9)], ["fixed_point", "act", "fixed"], strict=True):
+        out = model(ids[:, start:end], past_key_values=cache, use_cache=True, depth_policy=POLICIES[name])
+        cache, parts = out.past_key_values, [*parts, out.logits]
+        depths.append(out.loop_depths)
+    assert torch.equal(cache.trace.depth, torch.cat(depths, 1))
+    assert cache.trace.policy is None
+    assert torch.equal(cache.past_depth(2, ids.device), cache.trace.depth.amax(1))
 
 
 @torch.no_grad()

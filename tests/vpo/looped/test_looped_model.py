@@ -10,10 +10,13 @@ from transformers import (
     AutoModelForCausalLM,
     DynamicCache,
     GenerationConfig,
+    GraniteConfig,
     LlamaConfig,
     MistralConfig,
     Qwen2Config,
     StaticCache,
+    Trainer,
+    TrainingArguments,
 )
 
 from tests.vpo.looped.tiny_looped import ADAPTIVE, FAMILIES, INJECTIONS, SIZES, build, pad_left, tokens
@@ -29,6 +32,7 @@ from vpo.looped import (
     Replay,
     cache_bytes,
 )
+from vpo.looped.depth import Halter, LoopCall
 from vpo.looped.lockstep import Lockstep
 
 
@@ -223,6 +227,8 @@ def test_sliding_windows_and_unknown_families_are_refused():
     with pytest.raises(ValueError, match="only full attention can be looped"):
         LoopedConfig(layer_config=MistralConfig(**SIZES, sliding_window=4))
     LoopedConfig(layer_config=MistralConfig(**SIZES, sliding_window=None))
+    with pytest.raises(ValueError, match=r"has logits_scaling=.*: it rescales embeddings or logits"):
+        LoopedConfig(layer_config=GraniteConfig(**SIZES, logits_scaling=8.0))
     with pytest.raises(ValueError, match="does not know"):
         LoopedConfig(layer_config={"model_type": "no-such-family"})
 
@@ -241,8 +247,8 @@ def test_calls_that_cannot_be_right_are_refused():
         model(ids, depth_policy=Replay(torch.ones(1, 5, dtype=torch.long)))
     with pytest.raises(ValueError, match=r"has shape .* and type torch.float32: expected integers"):
         Replay(torch.ones(1, 6))
-    with pytest.raises(ValueError, match="every token runs at least 1 loop"):
-        Replay(torch.zeros(1, 6, dtype=torch.long))
+    with pytest.raises(ValueError, match="depths holds 0: every token runs at least 1 loop"):
+        model(ids, depth_policy=Replay(torch.zeros(1, 6, dtype=torch.long)))
     with pytest.raises(ValueError, match=r"damping has shape \(1, 5\), depths \(1, 6\)"):
         Replay(torch.ones(1, 6, dtype=torch.long), torch.ones(1, 5, dtype=torch.long))
     for policy in (LearnedGate(), ADAPTIVE["act"]):
@@ -305,11 +311,52 @@ def test_the_depth_is_chosen_by_the_call_then_by_the_generation_configuration_th
     model.generation_config = GenerationConfig(depth_policy={"kind": "fixed", "num_loops": 3}, pad_token_id=0)
     assert depths(model) == {3}
     assert depths(model, num_loops=4) == {4}
+    with pytest.raises(ValueError, match=r"generate got .*: expected one of them"):
+        depths(model, num_loops=4, depth_policy=FixedDepth(5))
     assert depths(model, depth_policy=FixedDepth(5)) == {5}
     assert depths(model, depth_policy={"kind": "fixed", "num_loops": 5}) == {5}
     assert len(depths(model, depth_policy=FixedPoint(tol=0.3, cap=6))) > 1
     model.save_pretrained(tmp_path)  # the generation configuration is saved with it, and read back
     assert depths(AutoModelForCausalLM.from_pretrained(tmp_path)) == {3}
+    model.generation_config = GenerationConfig(num_loops=6, pad_token_id=0)
+    assert depths(model) == {6}
+
+
+def test_a_policy_is_taken_as_an_object_or_as_its_dict_and_nothing_else():
+    model, ids = build(), tokens(1, 4)
+    settings = {"kind": "fixed_point", "tol": 0.3, "cap": 5}
+    model.depth_policy = settings
+    assert model.depth_policy == FixedPoint(tol=0.3, cap=5)
+    assert torch.equal(model(ids).loop_depths, model(ids, depth_policy=settings).loop_depths)
+    for broken, message in ((7, "7 is no depth policy"), ({"kind": "magic"}, "'magic' is not known")):
+        with pytest.raises(ValueError, match=message):
+            model.depth_policy = broken
+        with pytest.raises(ValueError, match=message):
+            model(ids, depth_policy=broken)
+    assert model.depth_policy == FixedPoint(tol=0.3, cap=5)  # a refused value leaves the old one
+
+    class Mine:  # one of your own is used, and not saved
+        kind, cap = "mine", 3
+
+        def start(self, call):
+            return FixedDepth(3).start(call)
+
+    model.depth_policy = Mine()
+    assert model(ids).loop_depths.unique().tolist() == [3]
+    assert model.config.depth_policy["kind"] == "fixed_point"
+
+
+def test_tuples_and_what_is_not_there(tmp_path):
+    model, ids = build(), tokens(1, 4)
+    assert torch.equal(model(ids, return_dict=False)[0], model(ids).logits)
+    assert torch.equal(model(ids, labels=ids, return_dict=False)[0], model(ids, labels=ids).loss)
+    for unknown in ("output_hidden_states", "output_attentions"):
+        with pytest.raises(ValueError, match=f"{unknown}=True is not supported: see output_loop_states"):
+            model(ids, **{unknown: True})
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", disable_tqdm=True)
+    rows = [{"input_ids": ids[0], "labels": ids[0]} for _ in range(2)]
+    predicted = Trainer(model, arguments).predict(rows).predictions
+    assert predicted.shape == (2, 4, 31)  # the logits alone, as of any causal LM
 
 
 @pytest.mark.parametrize("policy", ADAPTIVE.values(), ids=ADAPTIVE)
@@ -339,11 +386,15 @@ def test_a_policy_holds_within_its_block_and_leaves_what_is_saved_alone():
         ({"kind": "fixed_point", "tolerance": 0.1}, "has no setting tolerance: it has cap, damping"),
         ({"kind": "fixed_point", "tol": -1.0}, "tol is -1.0"),
         ({"cap": 3}, "depth policy None is not known"),
+        (LearnedGate(), "which reads a gate: set halt_gate=True"),
+        (RandomDepth(1, 3), "a model cannot be saved with it"),
+        (FixedDepth(3), "num_loops is 7, and the cap of FixedDepth.num_loops=3. is 3: give one of the two"),
     ],
 )
 def test_a_configuration_with_an_impossible_policy_is_refused(settings, message):
+    loops = {"num_loops": 7} if settings == FixedDepth(3) else {}
     with pytest.raises(ValueError, match=message):
-        LoopedConfig(layer_config=LlamaConfig(**SIZES), depth_policy=settings)
+        LoopedConfig(layer_config=LlamaConfig(**SIZES), depth_policy=settings, **loops)
 
 
 @pytest.mark.parametrize("injection", INJECTIONS)
@@ -383,13 +434,26 @@ def test_scale_control_keeps_the_state_from_growing(injection):
 @torch.no_grad()
 def test_halving_the_precision_keeps_the_residual_in_full_precision():
     model, ids = build().bfloat16(), tokens(2, 8)
-    out = model(ids, depth_policy=FixedPoint(tol=0.2, cap=6), use_cache=False)
+    seen = []
+    measure = Halter.measure
+
+    def record(halter, old, new):
+        seen.append((old.dtype, new.dtype))
+        return measure(halter, old, new)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Halter, "measure", record)
+        out = model(ids, depth_policy=FixedPoint(tol=0.2, cap=6), use_cache=False)
     assert out.logits.dtype == torch.bfloat16
     assert out.loop_residuals.dtype == torch.float32
-    replayed = model(ids, depth_policy=Replay.of(out.trace, FixedPoint(cap=6)), use_cache=False)
+    assert set(seen) == {(torch.float32, torch.float32)}  # the state itself, between the passes
+    small = torch.full((1, 1, 4), 256.0, dtype=torch.bfloat16)  # 256 + 1 is 256 in bfloat16; 256 and 258 are apart
+    halter = FixedPoint(tol=0.2, reference="current").start(LoopCall(torch.ones(1, 1).bool(), torch.zeros(1).long()))
+    assert halter.measure(small, small + 2).item() == pytest.approx(2 / 258, rel=1e-5)
+    replayed = model(ids, depth_policy=Replay.of(out.trace), use_cache=False)
     assert torch.equal(out.logits, replayed.logits)
-    with pytest.raises(ValueError, match=r"record has reduced step sizes, and FixedDepth.*policy=FixedPoint"):
-        model(ids, depth_policy=Replay.of(out.trace), use_cache=False)
+    with pytest.raises(ValueError, match=r"record has reduced step sizes, and FixedDepth.*Replay.of\(trace\)"):
+        model(ids, depth_policy=Replay(out.trace.depth, out.trace.damping), use_cache=False)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch itself, for flex attention

@@ -27,11 +27,34 @@ __all__ = [
     "LoopStep",
     "RandomDepth",
     "Replay",
+    "as_policy",
     "from_dict",
+    "is_saved",
     "to_dict",
 ]
 
 POLICIES: dict[str, Any] = {cls.kind: cls for cls in (FixedDepth, RandomDepth, FixedPoint, LearnedGate, ACT, KLExit)}
+
+
+def as_policy(value: DepthPolicy | Mapping[str, Any]) -> DepthPolicy:
+    """A policy, whether it came as one or as the dict that describes it.
+
+    Raises:
+        ValueError: Neither of the two, or a dict that describes none.
+    """
+    if isinstance(value, Mapping):
+        return from_dict(value)
+    if not hasattr(value, "start") or not hasattr(value, "cap"):
+        raise ValueError(
+            f"{value!r} is no depth policy: expected one of vpo.looped.depth, such as FixedPoint(tol=0.05, cap=4), or "
+            "its dict."
+        )
+    return value
+
+
+def is_saved(policy: DepthPolicy) -> bool:
+    """Whether a model is saved with this policy: not those that are for training only, nor one of your own."""
+    return type(policy) in POLICIES.values() and not isinstance(policy, RandomDepth)
 
 
 def from_dict(settings: Mapping[str, Any]) -> DepthPolicy:

@@ -103,13 +103,13 @@ class Replay:
     """Depths that were recorded earlier: log-probabilities of sampled tokens, at the depths they were sampled with.
 
     Args:
-        depths: (B, T) loops of each token, 1 or more; what stands at padding is ignored.
+        depths: (B, T) loops of each token, 1 or more; what stands at padding does not matter.
         damping: (B, T) int64, the trace's record of step-size reductions; None if there were none.
-        policy: The policy that sampled, if its state is more than the last loop's output (damping, ACT's average). By
-            default the model's own.
+        policy: The policy that sampled, whose state may be more than the last loop's output (damping, ACT's average).
+            By default the model's own.
 
     Raises:
-        ValueError: Not a two-dimensional integer tensor, or a depth below 1.
+        ValueError: Not a two-dimensional integer tensor, or ``damping`` of another shape.
     """
 
     kind: ClassVar[str] = "replay"
@@ -125,33 +125,35 @@ class Replay:
                 f"damping has shape {tuple(damping.shape)}, depths {tuple(depths.shape)}: expected the same, from one "
                 "trace."
             )
-        if depths.numel() and int(depths.min()) < 1:
-            raise ValueError(f"depths holds {int(depths.min())}: every token runs at least 1 loop. Use 1 for padding.")
         self.depths, self.policy = depths, policy
         self.damping = damping if damping is not None and bool(damping.any()) else None
         self._cap = int(depths.max()) if depths.numel() else 1
 
     @staticmethod
-    def of(trace: DepthTrace, policy: DepthPolicy | None = None) -> Replay:
-        """Replay of a whole trace."""
-        return Replay(trace.depth, trace.damping, policy)
+    def of(trace: DepthTrace) -> Replay:
+        """Replay of a whole trace, under the policy that made it."""
+        return Replay(trace.depth, trace.damping, trace.policy)
 
     @property
     def cap(self) -> int:
         """The deepest recorded depth."""
-        return self._cap
+        return max(self._cap, 1)
 
     def start(self, call: LoopCall) -> Halter:
         """Check that the record fits this pass.
 
         Raises:
-            ValueError: The tokens of the pass are others than the record's.
+            ValueError: The tokens of the pass are others than the record's, a depth is below 1, or the policy cannot
+                have made the record.
         """
         if call.real.shape != self.depths.shape:
             raise ValueError(
                 f"replaying depths of shape {tuple(self.depths.shape)} on {tuple(call.real.shape)} tokens: expected "
                 "one depth a token of input_ids, prompt and padding included. Slice the record like the tokens."
             )
+        depths = torch.where(call.real, self.depths.to(call.real.device), 1)
+        if int(depths.min()) < 1:
+            raise ValueError(f"depths holds {int(depths.min())}: every token runs at least 1 loop.")
         policy = self.policy or FixedDepth(self.cap)
         inner = policy.start(call)
         if self.damping is not None:
@@ -160,9 +162,9 @@ class Replay:
             except ValueError as error:
                 raise ValueError(
                     f"the record has reduced step sizes, and {policy} takes none: replay it with the policy that made "
-                    "it, Replay.of(trace, policy=FixedPoint(...))."
+                    "it: Replay.of(trace), or policy=FixedPoint(...)."
                 ) from error
-        return _Replayed(call, inner, torch.where(call.real, self.depths.to(call.real.device), 1))
+        return _Replayed(call, inner, depths)
 
     def __repr__(self) -> str:
         return f"Replay(depths={tuple(self.depths.shape)}, cap={self.cap})"

@@ -32,11 +32,11 @@ class FixedPoint:
         damping: Factor of each reduction, in (0, 1).
         step_size: First step size eta, in (0, 1]: the next state is ``eta * new + (1 - eta) * old``. Below 1 a
             state that overshoots settles, at the same fixed point.
-        floor: Stop once the step size is below this.
+        floor: Stop once the step size is below this; above 0 and below ``step_size``.
         reference: ``"smallest"`` or ``"current"`` (FPRM's), what the residual is relative to.
         scope: ``"token"``: a token stops when its own state has settled. ``"prefix"``: not before all tokens to its
             left have stopped, for computations that pass information along the sequence, where a token that waits for
-            its neighbours looks settled.
+            its neighbours looks settled. Not for several documents packed into one row: they would wait too.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -76,6 +76,10 @@ class FixedPoint:
             raise ValueError(f"FixedPoint: damping is {self.damping}, expected a factor strictly between 0 and 1.")
         if not 0 < self.step_size <= 1:
             raise ValueError(f"FixedPoint: step_size is {self.step_size}, expected a number in (0, 1].")
+        if not 0 < self.floor < self.step_size:
+            raise ValueError(
+                f"FixedPoint: floor is {self.floor} and step_size {self.step_size}, expected 0 < floor < step_size."
+            )
         if self.cap > 63 and self.patience:
             raise ValueError(
                 f"FixedPoint: cap is {self.cap}, but a damped run of more than 63 loops cannot be recorded for replay. "
@@ -101,15 +105,15 @@ class _FixedPointHalter(Halter):
     def decide(self, step: LoopStep, residual: Tensor) -> tuple[Tensor, Tensor]:
         policy = self.policy
         settled = residual < policy.tol
+        stop = settled | self._damp(step, residual) if policy.patience else settled
         if step.loop + 1 < policy.min_loops:
-            settled = torch.zeros_like(settled)
-        spent = self._damp(step, residual) if policy.patience else torch.zeros_like(settled)
+            stop = torch.zeros_like(stop)
         if policy.scope == "prefix" and not step.is_last:
-            waiting = (step.active & ~settled & ~spent).long()
+            waiting = (step.active & ~stop).long()
             is_first = waiting.cumsum(1) == waiting  # nobody waits to the left
-            settled = settled & is_first & (step.loop + 1 >= self.call.past_depth[:, None])
+            stop = stop & is_first & (step.loop + 1 >= self.call.past_depth[:, None])
         reason = torch.where(settled, int(HaltReason.CONVERGED), int(HaltReason.DAMPING_FLOOR)).to(torch.int8)
-        return settled | spent, reason
+        return stop, reason
 
     def _damp(self, step: LoopStep, residual: Tensor) -> Tensor:
         """Reduce the step size of tokens whose residual no longer falls; (B, T) tokens whose step size is spent."""
@@ -120,7 +124,8 @@ class _FixedPointHalter(Halter):
         self._reduce = (self._stale >= self.policy.patience) & step.active
         self._stale = self._stale.masked_fill(self._reduce, 0)
         self.damping = self.damping | (self._reduce.long() << step.loop)
-        return torch.where(self._reduce, self.step_size * self.policy.damping, self.step_size) < self.policy.floor
+        following = torch.where(self._reduce, self.step_size * self.policy.damping, self.step_size)
+        return following < self.policy.floor
 
     def follow(self, step: LoopStep) -> None:
         if self._is_replayed:

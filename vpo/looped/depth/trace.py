@@ -5,11 +5,16 @@ Shape letters: B sequences, T tokens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from vpo.looped.depth.policy import DepthPolicy
 
 
 class HaltReason(IntEnum):
@@ -29,27 +34,41 @@ class DepthTrace:
         residual: (B, T) float32, relative change of the state in the last loop that was run.
         reason: (B, T) int8, a :class:`HaltReason`.
         damping: (B, T) int64; bit t is set if the step size was reduced after loop t. With it a damped run is replayed.
+        policy: The policy that decided; None if there were several.
     """
 
     depth: Tensor
     residual: Tensor
     reason: Tensor
     damping: Tensor
+    policy: DepthPolicy | None = None
 
     @staticmethod
     def join(traces: list[DepthTrace]) -> DepthTrace:
         """One trace over the tokens of all, in order."""
         if len(traces) == 1:
             return traces[0]
-        return DepthTrace(*(torch.cat([getattr(t, f.name) for t in traces], dim=1) for f in fields(DepthTrace)))
+        policy = traces[0].policy
+        return DepthTrace(
+            torch.cat([trace.depth for trace in traces], dim=1),
+            torch.cat([trace.residual for trace in traces], dim=1),
+            torch.cat([trace.reason for trace in traces], dim=1),
+            torch.cat([trace.damping for trace in traces], dim=1),
+            policy if all(trace.policy == policy for trace in traces) else None,
+        )
 
     def take(self, rows: Tensor) -> DepthTrace:
         """The trace of the sequences ``rows`` (R,), in that order."""
-        return DepthTrace(*(getattr(self, f.name).index_select(0, rows) for f in fields(self)))
+        return self._each(lambda tensor: tensor.index_select(0, rows))
 
     def first(self, length: int) -> DepthTrace:
         """The trace of the first ``length`` tokens."""
-        return DepthTrace(*(getattr(self, f.name)[:, :length] for f in fields(self)))
+        return self._each(lambda tensor: tensor[:, :length])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> DepthTrace:
+        parts = (self.depth, self.residual, self.reason, self.damping)
+        depth, residual, reason, damping = (change(part) for part in parts)
+        return DepthTrace(depth, residual, reason, damping, self.policy)
 
     def share(self, reason: HaltReason, mask: Tensor | None = None) -> float:
         """Share of tokens, of those in ``mask`` (B, T) if given, that stopped for ``reason``; NaN if there are none."""

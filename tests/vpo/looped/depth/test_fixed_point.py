@@ -128,7 +128,7 @@ def test_a_spent_step_size_is_reported():
 def test_a_damped_run_is_replayed_to_the_last_bit(eigenvalue, patience, damping):
     policy = FixedPoint(tol=0.02, cap=40, patience=patience, damping=damping)
     state, trace = solve(towards(TARGET, eigenvalue), start(3.0, 1.01), policy)
-    again, replayed = solve(towards(TARGET, eigenvalue), start(3.0, 1.01), Replay.of(trace, policy))
+    again, replayed = solve(towards(TARGET, eigenvalue), start(3.0, 1.01), Replay.of(trace))
     assert torch.equal(state, again)
     assert torch.equal(trace.depth, replayed.depth)
     assert torch.equal(trace.damping, replayed.damping)
@@ -167,9 +167,25 @@ def test_in_prefix_scope_nobody_stops_before_its_left_neighbour():
         ({"patience": -1}, "patience is -1"),
         ({"damping": 1.0}, "damping is 1.0"),
         ({"step_size": 0.0}, "step_size is 0.0"),
+        ({"step_size": 5e-4}, "floor is 0.001 and step_size 0.0005, expected 0 < floor < step_size"),
+        ({"floor": -1.0}, "floor is -1.0"),
         ({"cap": 100}, "Set patience=0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings_, message):
     with pytest.raises(ValueError, match=message):
         FixedPoint(**settings_)
+
+
+def test_a_spent_step_size_waits_for_the_fewest_loops_and_for_its_left_neighbours():
+    spent = {"tol": 1e-9, "cap": 30, "patience": 1, "damping": 0.1, "floor": 0.05}
+    _, trace = solve(towards(TARGET, -1.5), start(2.0), FixedPoint(**spent, min_loops=9))
+    assert trace.depth.item() == 9
+    factors = torch.tensor([0.8, -1.5], dtype=torch.float64).view(1, 2, 1)
+    begin = start(2.0, 2.0, tokens=2)
+    policy = {**spent, "tol": 0.05, "floor": 1e-3, "damping": 0.05}
+    _, alone = solve(lambda z: TARGET + factors * (z - TARGET), begin, FixedPoint(**policy))
+    _, prefix = solve(lambda z: TARGET + factors * (z - TARGET), begin, FixedPoint(**policy, scope="prefix"))
+    assert alone.depth[0, 1] < alone.depth[0, 0]
+    assert prefix.depth[0, 1] >= prefix.depth[0, 0] == alone.depth[0, 0]
+    assert alone.reason[0, 1] == prefix.reason[0, 1] == HaltReason.DAMPING_FLOOR

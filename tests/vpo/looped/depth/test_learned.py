@@ -57,6 +57,17 @@ def test_act_answers_with_the_mean_of_its_states():
         assert torch.allclose(model.lm_head(model.model.norm(hidden))[0], out.logits[row], atol=1e-10)
 
 
+@torch.no_grad()
+def test_fewest_loops_are_kept():
+    model, ids = build(halt_gate=True), tokens(8, 5)
+    torch.nn.init.constant_(model.model.halt_gate.bias, 20.0)  # a gate that always says stop
+    torch.nn.init.zeros_(model.model.halt_gate.weight)
+    for policy in (LearnedGate(cap=5), LearnedGate(cap=5, rule="sigmoid"), ACT(cap=5)):
+        assert model(ids, depth_policy=policy).loop_depths.eq(1).all()
+        later = type(policy)(**{**policy.__dict__, "min_loops": 3})
+        assert model(ids, depth_policy=later).loop_depths.eq(3).all()
+
+
 def test_acts_ponder_cost_reaches_the_gate():
     model, ids = build(halt_gate=True).train(), tokens(3, 6)
     out = model(ids, depth_policy=ACT(cap=5), use_cache=False)
