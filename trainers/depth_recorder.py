@@ -88,7 +88,7 @@ class DepthRecorder:
         for row, (prompt, completion) in enumerate(zip(prompt_ids, completion_ids, strict=True)):
             start = num_prompt_tokens - len(prompt)
             expected[row, start : num_prompt_tokens + len(completion)] = torch.tensor([*prompt, *completion])
-        self._check_fed(expected[:, :-1])
+        self._check_fed(expected)
         trace = DepthTrace.join(self._traces)
         if trace.policy is None or self._pending is None:
             raise RuntimeError("several depth policies decided in one generation: expected one throughout.")
@@ -101,12 +101,12 @@ class DepthRecorder:
         )
 
     def _check_fed(self, expected: Tensor) -> None:
-        """``expected`` (B, P + C - 1), -1 where anything may stand."""
+        """``expected`` (B, P + C), -1 where anything may stand."""
         sizes = {len(part) for part in self._ids}
         if sizes == {len(expected)}:
+            # The last token of a completion need not have been fed in: the one before padding, or in the last place.
+            following, expected = expected[:, 1:], expected[:, :-1]
             fed = torch.cat(self._ids, dim=1)[:, : expected.shape[1]].cpu()
-            # A completion's last token need not have been fed in, and what follows it is padding.
-            following = torch.cat([expected[:, 1:], torch.full_like(expected[:, :1], -1)], dim=1)
             if fed.shape == expected.shape and not ((fed != expected) & (expected >= 0) & (following >= 0)).any():
                 return
         raise RuntimeError(

@@ -1,8 +1,9 @@
 """Accuracy against loops of every stopping rule, and what the saved loops are worth on the clock.
 
-Each rule has one setting (a depth, a tolerance, a threshold). It is chosen on lengths seen in training, as the one with
-the fewest mean loops whose accuracy is within half a point of the best of that rule, and then used as it is on longer
-sequences. A mean of loops counts every token.
+Each rule has one setting (a depth, a tolerance, a threshold), which trades loops for accuracy. Two questions are asked.
+How good is the signal: how few loops does each rule need for a given accuracy, with the setting that hindsight gives
+it? And does a setting transfer: calibrated on lengths seen in training to a given distance from the capped output, as
+`vpo depth calibrate` does, what does it do on longer sequences? A mean of loops counts every token.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from serial_depth.training import Plan, call
 
 from vpo.looped import ACT, DepthPolicy, FixedDepth, FixedPoint, KLExit, LearnedGate, LoopedForCausalLM
 
-CLOSE = 0.005  # accuracies that count as equal
-TOLERANCES = (0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
+ACCURACIES = (0.95, 0.99, 0.999)
+TARGET_KL = 0.001  # nats a token, of the calibration
+TOLERANCES = (1.0, 0.7, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
 THRESHOLDS = (0.02, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99)
 KL_THRESHOLDS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 1e-4)
 EPSILONS = (0.5, 0.3, 0.1, 0.05, 0.01, 0.001)
@@ -97,17 +99,15 @@ def sweep(model: LoopedForCausalLM, batches: list[Batch], rule: str, spare: int)
 
 
 def cheapest(scores: dict[float, Score], accuracy: float) -> float | None:
-    """The setting with the fewest loops among those at least ``accuracy`` accurate."""
+    """The setting with the fewest loops among those at least ``accuracy`` accurate; None if there is none."""
     good = [setting for setting, each in scores.items() if each.accuracy >= accuracy]
     return min(good, key=lambda setting: scores[setting].loops) if good else None
 
 
-def choose(scores: dict[float, Score]) -> float:
-    """The setting that the rule is used with: see the module's text."""
-    best = max(each.accuracy for each in scores.values())
-    chosen = cheapest(scores, best - CLOSE)
-    assert chosen is not None
-    return chosen
+def calibrated(scores: dict[float, Score]) -> float:
+    """The setting with the fewest loops within ``TARGET_KL`` of the capped output; the closest if none is."""
+    good = [setting for setting, each in scores.items() if each.kl <= TARGET_KL]
+    return min(good, key=lambda s: scores[s].loops) if good else min(scores, key=lambda s: scores[s].kl)
 
 
 @torch.no_grad()
