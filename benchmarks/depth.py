@@ -26,6 +26,7 @@ from serial_depth.measuring import (
     RULES,
     TARGET_KL,
     Score,
+    at_cap,
     calibrated,
     cheapest,
     decode,
@@ -62,7 +63,9 @@ def study(task: str, seed: int, plan: Plan, folder: Path, rows: int) -> dict[str
         on_seen, on_longer = (sweep(model, batches, rule, plan.spare) for batches in (seen, longer))
         setting = calibrated(on_seen)
         transfer = {
-            name: score(model, batches, lambda cap, s=setting, m=make: m(s, cap), plan.spare)
+            name: score(
+                model, batches, lambda cap, s=setting, m=make: m(s, cap), plan.spare, at_cap(model, batches, plan.spare)
+            )
             for name, batches in (("longer", longer), ("double", double), ("fourfold", fourfold))
         }
         result["rules"][rule] = {
@@ -168,7 +171,7 @@ def main() -> int:
     options = parser(__doc__ or "").parse_args()
     plan, seeds = quick_plan(options.quick), [0] if options.quick else [0, 1, 2]
     folder = FOLDER / ("quick" if options.quick else "full")
-    rows = 8 if options.quick else 128
+    rows = 8 if options.quick else 64
     jobs = [(task, seed, plan, folder, rows) for task in TASKS for seed in seeds]
     workers = min(len(jobs), os.cpu_count() or 1)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:

@@ -59,14 +59,31 @@ def workload(task: str, lengths: Sequence[int], rows: int, seed: int) -> list[Ba
     return [TASKS[task]().draw(rows, length, generator) for length in lengths]
 
 
+def cap_of(batch: Batch, spare: int) -> int:
+    """Loops after which a sequence counts as done: its length and ``spare`` more."""
+    return batch.ids.shape[1] - 1 + spare
+
+
 @torch.no_grad()
-def score(model: LoopedForCausalLM, batches: list[Batch], policy: Callable[[int], DepthPolicy], spare: int) -> Score:
-    """Run ``policy(cap)`` over batches; the cap of a batch is its length and ``spare`` more."""
+def at_cap(model: LoopedForCausalLM, batches: list[Batch], spare: int) -> list[torch.Tensor]:
+    """Log-probabilities (rows, length, vocabulary) of each batch at its cap."""
+    return [
+        call(model, batch, depth_policy=FixedDepth(cap_of(batch, spare))).logits.log_softmax(-1) for batch in batches
+    ]
+
+
+@torch.no_grad()
+def score(
+    model: LoopedForCausalLM,
+    batches: list[Batch],
+    policy: Callable[[int], DepthPolicy],
+    spare: int,
+    at_cap: list[torch.Tensor],
+) -> Score:
+    """Run ``policy(cap)`` over batches."""
     totals = dict.fromkeys(("tokens", "right", "rows", "last", "loops", "passes", "kl"), 0.0)
-    for batch in batches:
-        cap = batch.ids.shape[1] - 1 + spare
-        out = call(model, batch, depth_policy=policy(cap))
-        capped = call(model, batch, depth_policy=FixedDepth(cap)).logits.log_softmax(-1)
+    for batch, capped in zip(batches, at_cap, strict=True):
+        out = call(model, batch, depth_policy=policy(cap_of(batch, spare)))
         given = out.logits.log_softmax(-1)
         right = (out.logits.argmax(-1) == batch.labels)[:, 1:].float()
         depth = out.loop_depths.float()
@@ -90,9 +107,9 @@ def score(model: LoopedForCausalLM, batches: list[Batch], policy: Callable[[int]
 def sweep(model: LoopedForCausalLM, batches: list[Batch], rule: str, spare: int) -> dict[float, Score]:
     """Every setting of a rule on a workload."""
     _, settings, make = RULES[rule]
-    deepest = max(batch.ids.shape[1] - 1 for batch in batches) + spare
+    deepest, capped = max(cap_of(batch, spare) for batch in batches), at_cap(model, batches, spare)
     return {
-        setting: score(model, batches, lambda cap, setting=setting: make(setting, cap), spare)
+        setting: score(model, batches, lambda cap, setting=setting: make(setting, cap), spare, capped)
         for setting in settings
         if rule != "fixed depth" or setting <= deepest
     }
@@ -151,7 +168,7 @@ def saving(
         for name, policy in (("fixed", fixed), ("chosen", chosen)):
             start = time.perf_counter()
             for batch in batches:
-                run(model, batch, policy(batch.ids.shape[1] - 1 + spare))
+                run(model, batch, policy(cap_of(batch, spare)))
             seconds[name] = time.perf_counter() - start
         ratios.append(seconds["fixed"] / seconds["chosen"])
     return statistics.median(ratios)

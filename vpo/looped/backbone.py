@@ -9,7 +9,7 @@ Shape letters: B sequences, T tokens, H width, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -170,7 +170,7 @@ class LoopedModel(LoopedPreTrainedModel):
             input_ids, attention_mask, position_ids, cache, inputs_embeds, use_cache, policy, head, **kwargs
         )
         coda_start = self.config.prelude_layers + self.config.core_layers
-        coda = self.layers[coda_start:]
+        coda = list(self.layers)[coda_start:]  # a ModuleList's slice is a new module, too dear for each decoding step
         states: list[Tensor] | None = [] if output_loop_states else None
         state = loop.run(Lockstep.of(self.layers, loop.signal.device), states)
         if self.training and torch.is_grad_enabled():
@@ -223,10 +223,10 @@ class LoopedModel(LoopedPreTrainedModel):
         inputs.others = {"use_cache": use_cache, **kwargs}
         prelude, coda_start = self.config.prelude_layers, self.config.prelude_layers + self.config.core_layers
         signal = embeds if self.positions is None else embeds + self.positions(inputs.position_ids)
-        signal = self._run_once(self.layers[:prelude], signal, cache, inputs, 0)
+        signal = self._run_once(list(self.layers)[:prelude], signal, cache, inputs, 0)
         readout = None
         if head is not None:
-            readout = Readout(self.layers[coda_start:], coda_start, self.norm, head, cache, inputs, embeds.dtype)
+            readout = Readout(list(self.layers)[coda_start:], coda_start, self.norm, head, cache, inputs, embeds.dtype)
         real = real_tokens(attention_mask, embeds)
         return Loop(self._parts(readout), signal, real, policy or self.depth_policy, cache, inputs), inputs
 
@@ -258,7 +258,7 @@ class LoopedModel(LoopedPreTrainedModel):
     def _parts(self, readout: Readout | None) -> LoopParts:
         checkpointing = self.gradient_checkpointing and self.training and torch.is_grad_enabled()
         return LoopParts(
-            core=self.core,
+            core=list(self.layers)[self.config.prelude_layers :][: self.config.core_layers],
             first_layer=self.config.prelude_layers,
             inject=self.injection,
             scale=self.scale,
@@ -274,7 +274,7 @@ class LoopedModel(LoopedPreTrainedModel):
         return self.halt_gate(state.to(self.halt_gate.weight.dtype)).squeeze(-1).to(state.dtype)
 
     def _run_once(
-        self, layers: nn.ModuleList, hidden: Tensor, cache: LoopedCache | None, inputs: LayerInputs, first: int
+        self, layers: Sequence[nn.Module], hidden: Tensor, cache: LoopedCache | None, inputs: LayerInputs, first: int
     ) -> Tensor:
         planes = {first + i: cache.layers[first + i] for i in range(len(layers))} if cache is not None else None
         view = None if planes is None else LoopView(Active(), {}, planes)

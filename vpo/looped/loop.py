@@ -10,7 +10,7 @@ Shape letters: B sequences, T tokens of this pass, H width, V vocabulary; R, C a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +43,7 @@ class LoopParts:
         max_planes: Versions kept of keys and values; None for one a loop.
     """
 
-    core: nn.ModuleList
+    core: Sequence[nn.Module]
     first_layer: int
     inject: Callable[[Tensor, Tensor], Tensor]
     scale: Callable[[Tensor, Tensor | None], Tensor]

@@ -22,10 +22,21 @@ class PlaneLayer(CacheLayerMixin):
     is_compileable = False
 
     def __init__(self) -> None:
-        self.buffer: Tensor | None = None
+        self.buffer = None
         self.length = 0
         self.expected_planes = 1  # made at once, so that they need not be added one by one
         self._written = -1  # deepest plane written in the pass that is under way
+
+    @property
+    def buffer(self) -> Tensor | None:
+        """All that is stored, (2, P, B, heads, capacity, D): keys, values."""
+        return self._buffer
+
+    @buffer.setter
+    def buffer(self, buffer: Tensor | None) -> None:
+        self._buffer = buffer
+        # Views of each plane's keys and values, so that a decoding step need not cut them anew for every layer and loop.
+        self._views = [] if buffer is None else list(zip(buffer[0].unbind(), buffer[1].unbind(), strict=True))
 
     @property
     def is_initialized(self) -> bool:
@@ -68,11 +79,10 @@ class PlaneLayer(CacheLayerMixin):
         Returns:
             Keys and values, (B, heads, S + T, D). Earlier tokens carry no gradient; these T do.
         """
-        end = self.length + keys.shape[2]
-        self._reserve(plane, end, keys)
-        assert self.buffer is not None
-        self.buffer[0, plane, :, :, self.length : end] = keys.detach()
-        self.buffer[1, plane, :, :, self.length : end] = values.detach()
+        start, length = self.length, keys.shape[2]
+        self._reserve(plane, start + length, keys)
+        for stored, new in zip(self._views[plane], (keys, values), strict=True):
+            stored.narrow(2, start, length).copy_(new.detach())
         self._written = plane
         return self.read(plane, keys, values)
 
@@ -87,12 +97,13 @@ class PlaneLayer(CacheLayerMixin):
         Returns:
             Keys and values, (B, heads, S + T, D).
         """
-        assert self.buffer is not None
-        stored = self.buffer[:, plane, :, :, : self.length + keys.shape[2]]
+        stored_keys, stored_values = self._views[plane]
         if not torch.is_grad_enabled():
-            return stored[0], stored[1]
-        past = stored[..., : self.length, :].clone()  # the buffer is written again before the backward pass
-        return torch.cat([past[0], keys], dim=2), torch.cat([past[1], values], dim=2)
+            length = self.length + keys.shape[2]
+            return stored_keys.narrow(2, 0, length), stored_values.narrow(2, 0, length)
+        # Copies of what is stored: the buffer is written again before the backward pass.
+        past = (stored.narrow(2, 0, self.length).clone() for stored in (stored_keys, stored_values))
+        return torch.cat([next(past), keys], dim=2), torch.cat([next(past), values], dim=2)
 
     def commit(self, length: int) -> None:
         """End a pass of ``length`` tokens: deeper planes get the versions that the tokens ended with.

@@ -6,7 +6,7 @@ stay at the version it stopped with, so a policy decides alike in one parallel p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class Readout:
 
     def __init__(
         self,
-        coda: nn.ModuleList,
+        coda: Sequence[nn.Module],
         first_layer: int,
         norm: nn.Module,
         head: Callable[[Tensor], Tensor],
