@@ -6,21 +6,21 @@ many loops each needs for a given accuracy, and what a setting calibrated on tra
 48 tokens). A rule's model is its own where it needs one: gates and ACT are trained, fixed depths and fixed-point
 halting share a model trained at random depths.
 
-Trained models are kept in runs/benchmarks/depth; Ctrl-C and start again to go on. About two hours on 2 cores at first.
+Trained models and their scores are kept in runs/benchmarks/depth; Ctrl-C and start again to go on. About two hours on
+2 cores at first.
 """
 
 from __future__ import annotations
 
-import os
+import json
 import statistics
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
+from serial_depth.clock import decode, parallel, saving, wide_saving
 from serial_depth.measuring import (
     ACCURACIES,
     RULES,
@@ -29,10 +29,7 @@ from serial_depth.measuring import (
     at_cap,
     calibrated,
     cheapest,
-    decode,
-    parallel,
     quick_plan,
-    saving,
     score,
     sweep,
     workload,
@@ -40,6 +37,7 @@ from serial_depth.measuring import (
 from serial_depth.tasks import TASKS
 from serial_depth.training import RECIPES, Plan, train
 from targets import Target, finish, parser
+from workers import workers
 
 from eval.bootstrap import mean_and_error
 
@@ -48,10 +46,14 @@ FOLDER = Path("runs/benchmarks/depth")
 
 LEARNED = ("gate, post hoc", "gate, joint", "ACT")
 ENOUGH = 0.99  # accuracy at which rules are compared
+WIDE = 512  # of the core that the clock is read on beside the trained one
 
 
 def study(task: str, seed: int, plan: Plan, folder: Path, rows: int) -> dict[str, Any]:
-    """Train the four models of a task and seed, and score every rule."""
+    """Train the four models of a task and seed, and score every rule; read from disk if that was done before."""
+    path = folder / f"{task}-seed{seed}-scores.json"
+    if path.exists():
+        return json.loads(path.read_text())
     torch.set_num_threads(1)
     models = {recipe: train(task, recipe, seed, plan, folder) for recipe in RECIPES}
     seen = workload(task, range(3, plan.longest + 1, 3), rows, seed=11)
@@ -75,6 +77,7 @@ def study(task: str, seed: int, plan: Plan, folder: Path, rows: int) -> dict[str
             "calibrated": {"setting": setting, "seen": asdict(on_seen[setting])}
             | {name: asdict(each) for name, each in transfer.items()},
         }
+    path.write_text(json.dumps(result))
     return result
 
 
@@ -92,18 +95,21 @@ def measure_clock(result: dict[str, Any], plan: Plan, folder: Path, quick: bool)
     result["saving"] = {}
     if fixed is None or chosen is None:
         return
-    lengths = range(3, 2 * plan.longest + 1, 3)
+    policies = {
+        "fixed": lambda cap: RULES["fixed depth"][2](fixed["setting"], cap),
+        "chosen": lambda cap: RULES["fixed point"][2](chosen["setting"], cap),
+    }
+    longest = 2 * plan.longest
     for batch_size in (1, 32):
-        batches = workload(task, list(lengths) * (2 if batch_size == 1 else 1), batch_size, seed=21)
+        batches = workload(task, list(range(3, longest + 1, 3)) * (2 if batch_size == 1 else 1), batch_size, seed=21)
+        few = workload(task, [longest // 2, longest], batch_size, seed=22)
         for name, run in (("decode", decode), ("parallel", parallel)):
-            result["saving"][f"{name}, batch {batch_size}"] = saving(
-                run,
-                model,
-                batches,
-                fixed=lambda cap: RULES["fixed depth"][2](fixed["setting"], cap),
-                chosen=lambda cap: RULES["fixed point"][2](chosen["setting"], cap),
-                spare=plan.spare,
-                repeats=2 if quick else 9,
+            kind = f"{name}, batch {batch_size}"
+            result["saving"][kind] = saving(
+                run, model, batches, spare=plan.spare, repeats=2 if quick else 10, **policies
+            )
+            result["saving"][f"{kind}, width {WIDE}"] = wide_saving(
+                run, model, few, plan=plan, width=WIDE, repeats=2 if quick else 4, **policies
             )
 
 
@@ -161,7 +167,8 @@ def targets_of(task: str, results: list[dict[str, Any]]) -> list[Target]:
     name = f"{task}, loops for {ENOUGH:.0%} up to twice the training length: fixed point"
     found = [Target(f"{name} / {other}", share(other), 1.0, at_least=False) for other in LEARNED]
     found.append(Target(f"{name} / fixed depth", share("fixed depth"), 0.70, at_least=False))
-    for kind in ("decode, batch 1", "decode, batch 32", "parallel, batch 1", "parallel, batch 32"):
+    kinds = [f"{name}, batch {size}" for name in ("decode", "parallel") for size in (1, 32)]
+    for kind in [*kinds, *(f"{kind}, width {WIDE}" for kind in kinds)]:
         ratios = [r["saving"].get(kind, float("nan")) for r in results]
         found.append(Target(f"{task}: time at fixed / chosen depth, {kind}", statistics.fmean(ratios), 1.25))
     return found
@@ -173,8 +180,7 @@ def main() -> int:
     folder = FOLDER / ("quick" if options.quick else "full")
     rows = 8 if options.quick else 64
     jobs = [(task, seed, plan, folder, rows) for task in TASKS for seed in seeds]
-    workers = min(len(jobs), os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with workers(len(jobs)) as pool:
         results = [job.result() for job in [pool.submit(study, *job) for job in jobs]]
     torch.set_num_threads(1)
     targets: list[Target] = []

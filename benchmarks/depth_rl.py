@@ -15,15 +15,14 @@ import json
 import os
 import statistics
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 from targets import Target, finish, parser
+from workers import workers
 
 from eval.bootstrap import mean_and_error
 
@@ -99,7 +98,6 @@ def warm_start(seed: int, sizes: Sizes, folder: Path) -> tuple[Path, float]:
 
 def train_arm(objective: str, depth: str, seed: int, sizes: Sizes, folder: Path) -> dict[str, Any]:
     """One run; its curve is read from disk if it is there."""
-    torch.set_num_threads(1)
     os.environ["HF_HUB_OFFLINE"] = "1"
     start, tol = warm_start(seed, sizes, folder)
     path = folder / f"{objective}-{depth.replace(', ', '-').replace(' ', '_')}.json"
@@ -178,7 +176,7 @@ def main() -> int:
     sizes = Sizes(8, 600, 2, 6, 4, 10.0) if options.quick else Sizes()
     seeds = [0] if options.quick else [0, 1, 2]
     folder = FOLDER / ("quick" if options.quick else "full")
-    with ProcessPoolExecutor(min(2, os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
+    with workers(2) as pool:
         starts = [pool.submit(warm_start, seed, sizes, folder / f"seed{seed}") for seed in seeds]
         tols = [start.result()[1] for start in starts]
         jobs = [

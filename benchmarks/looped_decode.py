@@ -1,8 +1,8 @@
 """What does looping cost in decoding? A looped model against a plain one with as many executed layers.
 
 Both decode greedily through `generate` with their own caches: a looped model of 2 + 4 x 3 + 2 layers at fixed depth,
-and a plain Llama of 16 layers of the same shape. They take turns, and turns at going first, so what disturbs the machine disturbs both. Then the
-memory of the looped cache against its formula, at fixed and at chosen depth.
+and a plain Llama of 16 layers of the same shape. They take turns, also at going first, so what disturbs the machine
+disturbs both. Then the memory of the looped cache against its formula, at fixed and at chosen depth.
 """
 
 from __future__ import annotations

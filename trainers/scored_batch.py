@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from accelerate.utils import gather_object
 from torch import Tensor
 
 from trainers.depth_recorder import SampledDepths
+from vpo.rewards import VectorReward
 
 
 @dataclass
@@ -20,8 +22,20 @@ class ScoredBatch:
     rewards: Tensor  # (N, M, D)
     mask: Tensor  # (N, M)
     keys: Tensor  # (N,) hash of each completion's prompt
+    labels: Tensor | None  # (N, M) hash of each answer, if somebody asks which are the same
     prompts: list[Any]
     completions: list[Any]
     completion_ids: list[list[int]]
     rows: list[dict[str, Any]]
     depths: SampledDepths | None  # of a looped policy
+
+
+def share_components(rewards: VectorReward) -> None:
+    """Tell every process the components that any of them has seen.
+
+    A process whose completions held no answer so far does not know how many a function has. It would take another w*
+    than the others, and all score the rewards of all.
+    """
+    known = gather_object([[adapter.components for adapter in rewards.adapters]])
+    for adapter, *seen in zip(rewards.adapters, *known, strict=True):
+        adapter.components = next((components for components in seen if components is not None), None)

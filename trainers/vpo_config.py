@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from trl import GRPOConfig
 
 from vpo.answers import AnswerFormat
-from vpo.objective import Objective, make_objective
-from vpo.weightings import Dirichlet
+from vpo.objective import VPO, Credit, Diversity, MultiRLVR, Objective, make_diversity, make_objective
+from vpo.weightings import Corners, Dirichlet, Lexicase, Weighting
 
 
 @dataclass
@@ -20,8 +21,19 @@ class VPOConfig(GRPOConfig):
     (one a reward function) is w*, the scalarisation of deployment.
 
     Parameters:
-        objective (`str`, *optional*, defaults to `"vpo"`): `"vpo"`, `"grpo"` or `"multi_rlvr"`.
-        objective_options (`dict[str, Any]`, *optional*): Fields of the objective, as `{"aggregation": "max"}`.
+        objective (`str`, *optional*, defaults to `"vpo"`): `"vpo"`; `"multi_rlvr"` (several answers under w*);
+            `"max_at_k"`, `"pass_at_k"` (the best of k completions); `"maxrl"`; and for single answers `"grpo"`,
+            `"dr_grpo"`, `"gdpo"`, `"random_weighting"`.
+        objective_options (`dict[str, Any]`, *optional*): Fields of the objective, as `{"aggregation": "max"}` or, for
+            VPO, `{"coverage": 1.0, "anchor": 0.3, "utility": "chebyshev"}`; see :mod:`vpo.objective`.
+        diversity (`str`, *optional*): A term on top of the objective: `"darling"`, `"batch_exploration"` or
+            `"unlikeliness"`.
+        diversity_options (`dict[str, Any]`, *optional*): Its fields, as `{"beta": 0.25}`.
+        answer_credit (`str`, *optional*, defaults to `"set"`): What the tokens of an answer are paid: `"set"` (all
+            tokens of a completion the same), `"marginal"`, `"to_go"` or `"shapley"` (:mod:`vpo.objective.credit`).
+            Tokens outside of answers keep their set's advantage.
+        answer_credit_share (`float`, *optional*, defaults to `1.0`): Share of it in an answer's advantage; the rest is
+            the set's.
         num_answers (`int`, *optional*, defaults to `3`): m, answers in one completion. With 1 the whole completion is
             the answer.
         answer_tag (`str`, *optional*, defaults to `"answer"`): Tags are `<answer_1> ... </answer_1>`.
@@ -29,8 +41,14 @@ class VPOConfig(GRPOConfig):
             every prompt. Switch off when the prompts ask for them already.
         deduplicate_answers (`bool`, *optional*, defaults to `False`): Drop answers equal to an earlier one of the set.
         num_weightings (`int`, *optional*, defaults to `100`): K, weightings drawn for each group and step.
-        alpha (`float`, *optional*, defaults to `1.0`): Concentration of the Dirichlet they are drawn from.
-        weighting_method (`str`, *optional*, defaults to `"iid"`): `"iid"` or `"sobol"`.
+        alpha (`float` or `str`, *optional*, defaults to `1.0`): Concentration of the Dirichlet they are drawn from, or
+            `"1/d"`: so much by the number of components, so that a specialist's pay does not fade as they grow.
+        weighting (`str`, *optional*, defaults to `"dirichlet"`): `"dirichlet"`, `"corners"` (one component decides)
+            or `"lexicase"` (a random order of components decides).
+        weighting_method (`str`, *optional*, defaults to `"iid"`): Of the Dirichlet: `"iid"`, `"sobol"` (less variance)
+            or `"exact"` (none; two components and linear utilities only).
+        weighting_center (`str`, *optional*, defaults to `"uniform"`): `"uniform"`, or `"w_star"`: their mean is the
+            weights of deployment.
         component_weights (`list[float]`, *optional*): w* by component instead of by function, for functions that
             return several. Default: a function's weight in equal shares.
         depth_training (`str`, *optional*, defaults to `"replay"`): Depth at which a looped policy is trained:
@@ -46,11 +64,23 @@ class VPOConfig(GRPOConfig):
             launch` on CPUs silently starts one; use `torchrun --nproc_per_node N` there.
     """
 
-    _VALID_DICT_FIELDS = [*GRPOConfig._VALID_DICT_FIELDS, "objective_options"]
+    _VALID_DICT_FIELDS = [*GRPOConfig._VALID_DICT_FIELDS, "objective_options", "diversity_options"]
 
-    objective: str = field(default="vpo", metadata={"help": "Objective: 'vpo', 'grpo' or 'multi_rlvr'."})
+    objective: str = field(default="vpo", metadata={"help": "Objective, as 'vpo', 'grpo' or 'max_at_k'."})
     objective_options: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "Fields of the objective, as {'aggregation': 'max'}."}
+    )
+    diversity: str | None = field(
+        default=None, metadata={"help": "Term on top: 'darling', 'batch_exploration' or 'unlikeliness'."}
+    )
+    diversity_options: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "Fields of the diversity term, as {'beta': 0.25}."}
+    )
+    answer_credit: Credit = field(
+        default="set", metadata={"help": "Pay of an answer's tokens: 'set', 'marginal', 'to_go' or 'shapley'."}
+    )
+    answer_credit_share: float = field(
+        default=1.0, metadata={"help": "Share of an answer's own credit in its advantage; the rest is the set's."}
     )
     num_answers: int = field(default=3, metadata={"help": "Answers in one completion (m)."})
     answer_tag: str = field(default="answer", metadata={"help": "Name of the numbered tags around each answer."})
@@ -61,9 +91,17 @@ class VPOConfig(GRPOConfig):
         default=False, metadata={"help": "Drop answers equal to an earlier one of the same completion."}
     )
     num_weightings: int = field(default=100, metadata={"help": "Weightings drawn for each group and step (K)."})
-    alpha: float = field(default=1.0, metadata={"help": "Concentration of the Dirichlet over weightings."})
-    weighting_method: Literal["iid", "sobol"] = field(
-        default="iid", metadata={"help": "How weightings are drawn: 'iid' or 'sobol'."}
+    alpha: float | str | None = field(  # None and str make the command line take text, such as 1/d
+        default=1.0, metadata={"help": "Concentration of the Dirichlet over weightings; '1/d' divides by components."}
+    )
+    weighting: Literal["dirichlet", "corners", "lexicase"] = field(
+        default="dirichlet", metadata={"help": "Law of the weightings: 'dirichlet', 'corners' or 'lexicase'."}
+    )
+    weighting_method: Literal["iid", "sobol", "exact"] = field(
+        default="iid", metadata={"help": "How weightings are drawn: 'iid', 'sobol' or 'exact' (two components)."}
+    )
+    weighting_center: Literal["uniform", "w_star"] = field(
+        default="uniform", metadata={"help": "Mean of the weightings: 'uniform', or 'w_star' of deployment."}
     )
     component_weights: list[float] | None = field(
         default=None, metadata={"help": "w* by reward component; default: reward_weights in equal shares."}
@@ -97,16 +135,10 @@ class VPOConfig(GRPOConfig):
             raise ValueError(f"depth_training is {self.depth_training!r}: expected 'replay', 'fixed', 'live' or 'sum'.")
         if self.depth_drift_rows < 0:
             raise ValueError(f"depth_drift_rows is {self.depth_drift_rows}: expected 0 (do not measure) or more.")
-        self.build_answer_format()
-        self.build_weighting()
-        objective = self.build_objective()
         if self.num_weightings < 1:
             raise ValueError(f"num_weightings is {self.num_weightings}: expected 1 or more (the paper uses 100).")
-        if objective.name == "grpo" and self.num_answers != 1:
-            raise ValueError(
-                f"objective 'grpo' pays for a single answer, but num_answers is {self.num_answers}: set num_answers=1, "
-                "or choose objective 'vpo' or 'multi_rlvr'."
-            )
+        self.build_answer_format()
+        self._check_payment()
         if self.expected_processes is not None and self.expected_processes != self.world_size:
             raise ValueError(
                 f"{self.world_size} process(es) run, expected_processes is {self.expected_processes}: `accelerate "
@@ -114,17 +146,72 @@ class VPOConfig(GRPOConfig):
                 f"{self.expected_processes} your_script.py`, or correct expected_processes."
             )
 
+    def _check_payment(self) -> None:
+        """Refuse an objective, weightings and terms that do not go together."""
+        objective, diversity = self.build_objective(), self.build_diversity()
+        self.build_weighting()
+        if objective.pays_one_answer and self.num_answers != 1:
+            raise ValueError(
+                f"objective '{objective.name}' pays for a single answer, but num_answers is {self.num_answers}: set "
+                "num_answers=1, or choose objective 'vpo', 'multi_rlvr' or 'max_at_k'."
+            )
+        if diversity is not None and not objective.paid_by_scores:
+            raise ValueError(
+                f"diversity '{diversity.name}' changes scores, but the advantages of objective '{objective.name}' are "
+                "not taken from them: leave diversity out, or choose another objective."
+            )
+        if self.weighting_center not in ("uniform", "w_star"):
+            raise ValueError(f"weighting_center is {self.weighting_center!r}: expected 'uniform' or 'w_star'.")
+        is_linear_vpo = isinstance(objective, VPO) and objective.utility == "linear"
+        if self.weighting_method == "exact" and not (is_linear_vpo and self.weighting == "dirichlet"):
+            raise ValueError(
+                "weighting_method='exact' integrates linear utilities over a Dirichlet: expected objective 'vpo' with "
+                "utility 'linear' and weighting 'dirichlet'. Use weighting_method='sobol'."
+            )
+        if self.answer_credit not in get_args(Credit):
+            raise ValueError(f"answer_credit is {self.answer_credit!r}: expected one of {', '.join(get_args(Credit))}.")
+        if self.answer_credit != "set" and not (isinstance(objective, (VPO, MultiRLVR)) and self.num_answers > 1):
+            raise ValueError(
+                f"answer_credit={self.answer_credit!r} divides a set's pay among its answers: expected objective 'vpo' "
+                "or 'multi_rlvr' and num_answers of at least 2. Use answer_credit='set'."
+            )
+        if not 0 <= self.answer_credit_share <= 1:
+            raise ValueError(f"answer_credit_share is {self.answer_credit_share}: expected a share in [0, 1].")
+
     def build_answer_format(self) -> AnswerFormat:
         """How answers stand in a completion."""
         return AnswerFormat(self.num_answers, tag=self.answer_tag, deduplicate=self.deduplicate_answers)
 
-    def build_weighting(self) -> Dirichlet:
+    def build_weighting(self) -> Weighting:
         """The distribution that weightings are drawn from."""
-        return Dirichlet(self.alpha, self.weighting_method)
+        if self.weighting == "corners":
+            return Corners()
+        if self.weighting == "lexicase":
+            return Lexicase()
+        if self.weighting != "dirichlet":
+            raise ValueError(f"weighting is {self.weighting!r}: expected 'dirichlet', 'corners' or 'lexicase'.")
+        alpha = self.alpha
+        if isinstance(alpha, str):  # the command line gives text
+            with suppress(ValueError):
+                alpha = float(alpha)
+        is_exact = self.weighting_method == "exact"
+        return Dirichlet(alpha, "iid" if is_exact else self.weighting_method)  # type: ignore[arg-type]
 
     def build_objective(self) -> Objective:
         """The objective, with its options."""
-        options = self.objective_options or {}
-        if isinstance(options, str):  # the command line's JSON was parsed before
-            raise ValueError(f'objective_options is {options!r}: expected a JSON object, as {{"aggregation": "max"}}.')
-        return make_objective(self.objective, **options)
+        return make_objective(self.objective, **_options("objective_options", self.objective_options))
+
+    def build_diversity(self) -> Diversity | None:
+        """The diversity term, with its options; None without one."""
+        options = _options("diversity_options", self.diversity_options)
+        if self.diversity is None:
+            if options:
+                raise ValueError(f"diversity_options is {options} without a diversity: name one, or leave them out.")
+            return None
+        return make_diversity(self.diversity, **options)
+
+
+def _options(name: str, value: dict[str, Any] | str | None) -> dict[str, Any]:
+    if isinstance(value, str):  # the command line's JSON was parsed before
+        raise ValueError(f'{name} is {value!r}: expected a JSON object, as {{"aggregation": "max"}}.')
+    return value or {}

@@ -16,27 +16,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather, gather_object
+from accelerate.utils import gather
 from torch import Tensor
 from trl import GRPOTrainer
 
 import vpo.looped  # noqa: F401 - registers looped policies, so that model="a/saved/policy" loads
+from trainers.answer_tokens import advantages_by_token, batch_answer_tokens
+from trainers.collinearity_watch import CollinearityWatch
 from trainers.depth_replay import DepthReplay
+from trainers.diversity_inputs import answer_labels, mean_logps
+from trainers.evaluation import evaluation_metrics
+from trainers.exact_resume import ExactResume
+from trainers.payment import Paid, Payment
 from trainers.rollout_log import RolloutLog, rollout_rows
-from trainers.scored_batch import ScoredBatch
+from trainers.scored_batch import ScoredBatch, share_components
 from trainers.set_metrics import set_metrics
 from trainers.start_checks import check_policy, check_sampling
 from trainers.token_budget import TokenBudget
 from trainers.vpo_config import VPOConfig
-from vpo.objective import group_advantages
 from vpo.rewards import VectorReward
-from vpo.weightings import prompt_key, weighting_seed
+from vpo.weightings import prompt_key
 
 RewardFunc = Callable[..., Any]
 logger = logging.getLogger(__name__)
 
 
-class VPOTrainer(DepthReplay, GRPOTrainer):
+class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
     """Trainer for Vector Policy Optimization and the baselines it is compared with.
 
     A script that uses ``GRPOTrainer(reward_funcs=[a, b, c])`` switches by changing the class name: each function
@@ -83,8 +88,8 @@ class VPOTrainer(DepthReplay, GRPOTrainer):
         args = args or VPOConfig("vpo-output")
         check_sampling(model, args)
         self.answer_format = args.build_answer_format()
-        self.objective = args.build_objective()
-        self.weighting = args.build_weighting()
+        self.payment = Payment(args)
+        self._watch = CollinearityWatch(warns=args.objective == "vpo")
         self.vector_reward = VectorReward(reward_funcs, self.answer_format)
         if args.ask_for_answers and args.num_answers > 1:
             train_dataset, eval_dataset = self._ask(train_dataset), self._ask(eval_dataset)
@@ -139,7 +144,7 @@ class VPOTrainer(DepthReplay, GRPOTrainer):
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
     ) -> Tensor:
         rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        self._share_components()
+        share_components(self.vector_reward)
         rewards, mask = (tensor.to(self.accelerator.device) for tensor in self.vector_reward.collect())
         if not self._warned and (rewards < 0).any():
             self._warned = True
@@ -153,20 +158,10 @@ class VPOTrainer(DepthReplay, GRPOTrainer):
         keys, lengths = gather(torch.tensor(facts, device=rewards.device)).unbind(dim=1)
         if self.model.training:
             self.token_budget.add(int(lengths.sum()))
-        self._scored = ScoredBatch(
-            gather(rewards), gather(mask), keys, prompts, completions, completion_ids_list, inputs, self._sampled
-        )
+        labels = answer_labels(self.vector_reward, mask) if self.payment.needs_labels else None
+        batch = (prompts, completions, completion_ids_list, inputs, self._sampled)
+        self._scored = ScoredBatch(gather(rewards), gather(mask), keys, labels, *batch)
         return rewards_per_func
-
-    def _share_components(self) -> None:
-        """Tell every process the components that any of them has seen.
-
-        A process whose completions held no answer so far does not know how many a function has. It would take another
-        w* than the others, and all score the rewards of all.
-        """
-        known = gather_object([[adapter.components for adapter in self.vector_reward.adapters]])
-        for adapter, *seen in zip(self.vector_reward.adapters, *known, strict=True):
-            adapter.components = next((components for components in seen if components is not None), None)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
@@ -175,15 +170,25 @@ class VPOTrainer(DepthReplay, GRPOTrainer):
         mode = "train" if self.model.training else "eval"
         group_size = self.num_generations if mode == "train" else self.num_generations_eval
         index = self._next_generation_index(mode)
-        scores = self.score(scored.rewards, scored.mask, scored.keys, group_size, index)
-        advantages = group_advantages(scores, group_size, scale=self.args.scale_rewards)
+        logps = mean_logps(self, output) if self.payment.needs_logps else None
+        paid = self.pay(scored, group_size, index, logps)
         size = len(scored.prompts)
         local = slice(self.accelerator.process_index * size, (self.accelerator.process_index + 1) * size)
-        output["advantages"] = advantages[local].to(output["advantages"])
-        self._replace_logs(mode, scored, scores, advantages, group_size)
+        output["advantages"] = self._by_token(scored, paid, local, output).to(output["advantages"])
+        self._replace_logs(mode, scored, paid.scores, paid.advantages, group_size)
         if mode == "train" and self.args.log_rollouts:
-            self._log_rollouts(scored, scores[local], advantages[local], index)
+            self._log_rollouts(scored, paid.scores[local], paid.advantages[local], index)
         return output
+
+    def _by_token(self, scored: ScoredBatch, paid: Paid, local: slice, output: dict[str, Any]) -> Tensor:
+        """(B,) advantages of this process's completions, or (B, T) where answers have their own."""
+        if paid.answer_advantages is None:
+            return paid.advantages[local]
+        ranges, lost = batch_answer_tokens(self._tokenizer, scored.completion_ids, self.vector_reward.adapters[0])
+        share = gather(torch.tensor([lost], device=self.accelerator.device)).mean().item()
+        self._metrics["train" if self.model.training else "eval"]["set/answers_not_in_tokens"].append(share)
+        own, mask, length = paid.answer_advantages[local], scored.mask[local], output["completion_ids"].shape[1]
+        return advantages_by_token(paid.advantages[local], own, mask, ranges, length)
 
     def _next_generation_index(self, mode: str) -> int:
         """0 for the first batch generated at this optimizer step, 1 for the second...; the same after a resume.
@@ -196,31 +201,24 @@ class VPOTrainer(DepthReplay, GRPOTrainer):
         self._generation_index[mode] = (self.state.global_step, index)
         return index
 
-    def score(self, rewards: Tensor, mask: Tensor, keys: Tensor, group_size: int, index: int = 0) -> Tensor:
-        """Scores of completions under the objective.
+    def pay(self, scored: ScoredBatch, group_size: int, index: int = 0, logps: Tensor | None = None) -> Paid:
+        """Scores and advantages of completions under the objective.
 
         Args:
-            rewards: (N, M, D) reward vectors of all processes.
-            mask: (N, M) answers that exist.
-            keys: (N,) prompt hash of each completion; groups stand together.
+            scored: Reward vectors of all processes.
             group_size: G.
             index: Which generation batch of the current optimizer step this is.
+            logps: (N,) mean log-probabilities of completions, for a diversity term that reads them.
 
         Returns:
-            (N,) scores. They depend on the run's seed, the step and the prompt, not on the number of processes.
+            What they are paid. It depends on the run's seed, the step and the prompt, not on the number of processes.
         """
-        w_star = self.w_star(rewards.shape[-1]).to(rewards)
-        weights = None
-        if self.objective.uses_drawn_weightings:
-            step = (self.state.global_step << 16) | index
-            drawn = [
-                self.weighting.draw(
-                    self.args.num_weightings, rewards.shape[-1], weighting_seed(self.args.seed, step, int(key))
-                )
-                for key in keys[::group_size].tolist()
-            ]
-            weights = torch.stack(drawn).to(rewards).repeat_interleave(group_size, dim=0)  # (N, K, D)
-        return self.objective.scores(rewards, mask, weights, w_star)
+        step = (self.state.global_step << 16) | index
+        w_star = self.w_star(scored.rewards.shape[-1])
+        groups = self.payment.groups(
+            scored.rewards, scored.mask, scored.keys, w_star, group_size, step, scored.labels, logps
+        )
+        return self.payment.pay(groups)
 
     def w_star(self, num_components: int) -> Tensor:
         """(D,) weights of deployment: ``component_weights``, or ``reward_weights`` shared by a function's components.
@@ -258,6 +256,11 @@ class VPOTrainer(DepthReplay, GRPOTrainer):
         metrics["frac_reward_zero_std"][-1] = (spread == 0).float().mean().item()
         metrics["generated_tokens"] = [float(self.token_budget.generated)]  # a running total, not a mean
         metrics["set/reward"].append(scores.mean().item())
+        if mode == "eval":
+            w_star = self.w_star(scored.rewards.shape[-1])
+            for name, value in evaluation_metrics(scored.rewards, scored.mask, group_size, w_star).items():
+                metrics[name].append(value)
+        metrics["set/specialist_gain"].append(self._watch.see(scored.rewards, scored.mask, group_size))
         for name, value in set_metrics(scored.rewards, scored.mask, group_size, self.vector_reward.components).items():
             metrics[name].append(value)
 
@@ -270,7 +273,7 @@ class VPOTrainer(DepthReplay, GRPOTrainer):
             "epoch": float(self.state.epoch or 0.0),
             "rank": self.accelerator.process_index,
             "components": list(self.vector_reward.components or ()),
-            "objective": self.objective.name,
+            "objective": self.payment.name,
         }
         rows = rollout_rows(
             batch,

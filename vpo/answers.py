@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 Prompt = TypeVar("Prompt", str, list[dict[str, Any]])
@@ -46,6 +46,7 @@ class AnswerSet:
         num_unclosed: Opening tags without their closing tag.
         num_extra: Closed answers skipped because their number was out of range or seen before.
         num_duplicates: Answers equal to an earlier one, whether or not they were dropped.
+        elements: For each answer, (start, end) characters of it with its tags and the white space between.
     """
 
     answers: tuple[str, ...]
@@ -54,6 +55,7 @@ class AnswerSet:
     num_unclosed: int = 0
     num_extra: int = 0
     num_duplicates: int = 0
+    elements: tuple[tuple[int, int], ...] = field(default=(), compare=False)
 
     @property
     def parse_failed(self) -> bool:
@@ -166,11 +168,13 @@ class AnswerFormat:
             Its answers; with m = 1 the completion itself is the one answer.
         """
         if self.num_answers == 1:
-            return AnswerSet((completion,), ((0, len(completion)),))
+            whole = ((0, len(completion)),)
+            return AnswerSet((completion,), whole, elements=whole)
         openings, closings = self._find_tags(completion)
         open_numbers = {str(number) for number in range(1, self.num_answers + 1)}
         answers: list[str] = []
         spans: list[tuple[int, int]] = []
+        elements: list[tuple[int, int]] = []
         num_unclosed = num_extra = num_duplicates = position = 0
         for number, tag_start, start in openings:
             if tag_start < position:
@@ -192,8 +196,11 @@ class AnswerFormat:
             if not (is_duplicate and self.deduplicate):
                 answers.append(answer)
                 spans.append(span)
+                elements.append((tag_start, position))
         reasoning = completion[: openings[0][1]] if openings else completion
-        return AnswerSet(tuple(answers), tuple(spans), reasoning, num_unclosed, num_extra, num_duplicates)
+        return AnswerSet(
+            tuple(answers), tuple(spans), reasoning, num_unclosed, num_extra, num_duplicates, tuple(elements)
+        )
 
     def _find_tags(self, text: str) -> tuple[list[tuple[str, int, int]], dict[str, deque[tuple[int, int]]]]:
         """Opening tags (number, start, end) in order, and per number the closing tags (start, end) in order."""

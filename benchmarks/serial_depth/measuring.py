@@ -8,8 +8,6 @@ it? And does a setting transfer: calibrated on lengths seen in training to a giv
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -125,53 +123,6 @@ def calibrated(scores: dict[float, Score]) -> float:
     """The setting with the fewest loops within ``TARGET_KL`` of the capped output; the closest if none is."""
     good = [setting for setting, each in scores.items() if each.kl <= TARGET_KL]
     return min(good, key=lambda s: scores[s].loops) if good else min(scores, key=lambda s: scores[s].kl)
-
-
-@torch.no_grad()
-def decode(model: LoopedForCausalLM, batch: Batch, policy: DepthPolicy) -> None:
-    """Token by token through the cache, as in generation."""
-    cache, mask = None, batch.mask
-    for place in range(batch.ids.shape[1]):
-        out = model(
-            batch.ids[:, place : place + 1],
-            attention_mask=mask[:, :, place : place + 1, : place + 1],
-            position_ids=batch.positions[:, place : place + 1],
-            past_key_values=cache,
-            use_cache=True,
-            depth_policy=policy,
-        )
-        cache = out.past_key_values
-
-
-@torch.no_grad()
-def parallel(model: LoopedForCausalLM, batch: Batch, policy: DepthPolicy) -> None:
-    """All tokens in one pass, as in prefill and training."""
-    call(model, batch, depth_policy=policy)
-
-
-def saving(
-    run: Callable[[LoopedForCausalLM, Batch, DepthPolicy], None],
-    model: LoopedForCausalLM,
-    batches: list[Batch],
-    fixed: Callable[[int], DepthPolicy],
-    chosen: Callable[[int], DepthPolicy],
-    spare: int,
-    repeats: int,
-) -> float:
-    """Median over repeats of (seconds at the fixed depth) / (seconds at the chosen ones) for the same sequences.
-
-    The two take turns within a repeat, so what disturbs the machine disturbs both.
-    """
-    ratios = []
-    for _ in range(repeats):
-        seconds = {}
-        for name, policy in (("fixed", fixed), ("chosen", chosen)):
-            start = time.perf_counter()
-            for batch in batches:
-                run(model, batch, policy(cap_of(batch, spare)))
-            seconds[name] = time.perf_counter() - start
-        ratios.append(seconds["fixed"] / seconds["chosen"])
-    return statistics.median(ratios)
 
 
 def quick_plan(quick: bool) -> Plan:

@@ -17,6 +17,18 @@ from vpo.tasks.word_tokenizer import word_tokenizer
 
 WORDS = ["go", "red", "blue", "green", *"abcdefgh", *[f"<{s}answer_{i}>" for i in (1, 2) for s in ("", "/")]]
 GLOBAL_BATCH, GROUP = 12, 6
+ARMS = {
+    "vpo": {},
+    "multi_rlvr": {"objective": "multi_rlvr"},
+    "everything": {
+        "objective_options": {"coverage": 1.0, "anchor": 0.2},
+        "answer_credit": "to_go",
+        "diversity": "darling",
+        "diversity_options": {"floor": 0.1},
+        "weighting_center": "w_star",
+        "alpha": "1/d",
+    },
+}
 
 
 def length_and_blue(completions, **kwargs):
@@ -27,7 +39,7 @@ def red(completions, **kwargs):
     return [float("red" in c) for c in completions]
 
 
-def main(out: Path, objective: str) -> None:
+def main(out: Path, arm: str) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     tokenizer = word_tokenizer(WORDS)
@@ -72,7 +84,7 @@ def main(out: Path, objective: str) -> None:
         max_steps=4,
         num_answers=2,
         ask_for_answers=False,
-        objective=objective,
+        **ARMS[arm],
         reward_weights=[2.0, 1.0],
         seed=7,
         expected_processes=world,
@@ -86,21 +98,23 @@ def main(out: Path, objective: str) -> None:
         rollout_func=scripted,
     )
     seen = []
-    inner = trainer.score
+    inner = trainer.pay
 
-    def spy(rewards, mask, keys, group_size, index=0):
-        scores = inner(rewards, mask, keys, group_size, index)
-        seen.append(
-            {"keys": keys.tolist(), "rewards": rewards.tolist(), "mask": mask.tolist(), "scores": scores.tolist()}
-        )
-        return scores
+    def spy(scored, group_size, index=0, logps=None):
+        paid = inner(scored, group_size, index, logps)
+        facts = {"keys": scored.keys, "rewards": scored.rewards, "mask": scored.mask, "scores": paid.scores}
+        seen.append({name: tensor.tolist() for name, tensor in facts.items()})
+        return paid
 
-    trainer.score = spy
+    trainer.pay = spy
     generate = trainer._generate_and_score_completions
 
     def record(inputs):
         output = generate(inputs)
-        seen[-1]["advantages"] = trainer.accelerator.gather(output["advantages"]).tolist()
+        advantages = output["advantages"]
+        if advantages.ndim == 2:  # by token; processes pad to different lengths
+            advantages = (advantages * output["completion_mask"]).sum(dim=1)
+        seen[-1]["advantages"] = trainer.accelerator.gather(advantages).tolist()
         return output
 
     trainer._generate_and_score_completions = record

@@ -14,12 +14,12 @@ import pytest
 SCRIPT = Path(__file__).with_name("scored_run.py")
 
 
-def run(folder: Path, processes: int, objective: str) -> list[dict]:
+def run(folder: Path, processes: int, arm: str) -> list[dict]:
     folder.mkdir()
-    command = [sys.executable, str(SCRIPT), str(folder), objective]
+    command = [sys.executable, str(SCRIPT), str(folder), arm]
     if processes > 1:
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-        command = [*launcher, str(SCRIPT), str(folder), objective]
+        command = [*launcher, str(SCRIPT), str(folder), arm]
     root = Path(__file__).parents[2]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TRL_EXPERIMENTAL_SILENCE": "1", "PYTHONPATH": str(root)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
@@ -29,20 +29,22 @@ def run(folder: Path, processes: int, objective: str) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory):
-    objectives = ("vpo", "multi_rlvr")
-    return {name: run(tmp_path_factory.mktemp(name) / "run", 1, name)[0] for name in objectives}
+    arms = ("vpo", "multi_rlvr", "everything")
+    return {name: run(tmp_path_factory.mktemp(name) / "run", 1, name)[0] for name in arms}
 
 
 @pytest.mark.distributed
-@pytest.mark.parametrize(("processes", "objective"), [(2, "vpo"), (3, "vpo"), (3, "multi_rlvr")])
-def test_processes_agree_with_one_process(processes, objective, single, tmp_path):
+@pytest.mark.parametrize(
+    ("processes", "arm"), [(2, "vpo"), (3, "vpo"), (3, "multi_rlvr"), (2, "everything"), (3, "everything")]
+)
+def test_processes_agree_with_one_process(processes, arm, single, tmp_path):
     """Weightings (through the scores), rewards, advantages and, after four steps, the weights of the policy.
 
     With three processes a group lies across two of them, and the first reads no answer at the first step: it learns
     from the others how many components there are, without which its w* would be another.
     """
-    alone = single[objective]
-    together = run(tmp_path / "run", processes, objective)
+    alone = single[arm]
+    together = run(tmp_path / "run", processes, arm)
     for facts in together:
         assert facts["generated"] == alone["generated"]
         assert len(facts["steps"]) == len(alone["steps"]) == 4

@@ -11,6 +11,7 @@ import torch
 from trl import GRPOConfig, GRPOTrainer
 
 from trainers import VPOConfig, VPOTrainer
+from trainers.scored_batch import ScoredBatch
 from vpo.looped import FixedDepth, RandomDepth, looped_policy
 from vpo.weightings import Dirichlet, prompt_key, weighting_seed
 
@@ -191,14 +192,19 @@ def test_weightings_depend_on_seed_step_and_prompt_alone(make_policy, tokenizer,
     generator = torch.Generator().manual_seed(0)
     rewards, mask = torch.rand(8, 3, 2, generator=generator), torch.ones(8, 3, dtype=torch.bool)
     keys = torch.tensor([5] * 4 + [9] * 4)
-    first = trainer.score(rewards, mask, keys, group_size=4)
+
+    def scores(rewards, keys, index=0):
+        batch = ScoredBatch(rewards, mask, keys, None, [], [], [], [], None)
+        return trainer.pay(batch, group_size=4, index=index).scores
+
+    first = scores(rewards, keys)
     torch.manual_seed(123)  # the global generator plays no part
-    assert torch.equal(first, trainer.score(rewards, mask, keys, group_size=4))
-    swapped = trainer.score(rewards.roll(4, 0), mask, keys.roll(4, 0), group_size=4)
+    assert torch.equal(first, scores(rewards, keys))
+    swapped = scores(rewards.roll(4, 0), keys.roll(4, 0))
     assert torch.equal(swapped.roll(4, 0), first)  # nor does the place in the batch
-    assert not torch.equal(first, trainer.score(rewards, mask, keys, group_size=4, index=1))
+    assert not torch.equal(first, scores(rewards, keys, index=1))
     trainer.state.global_step = 1
-    assert not torch.equal(first, trainer.score(rewards, mask, keys, group_size=4))
+    assert not torch.equal(first, scores(rewards, keys))
 
 
 def test_w_star_comes_from_the_weights_of_functions_or_of_components(make_policy, tokenizer, prompts, arguments):
@@ -311,6 +317,19 @@ def test_evaluation_uses_its_own_group_size(make_policy, tokenizer, prompts, arg
         ({"objective_options": "max"}, "expected a JSON object"),
         ({"objective_options": {"k": 3}}, "does not take the options"),
         ({"multi_objective_aggregation": "normalize_then_sum"}, "the objective decides here"),
+        ({"alpha": "2*d"}, r"alpha is '2\*d'"),
+        ({"weighting": "gaussian"}, "weighting is 'gaussian'"),
+        ({"weighting_method": "grid"}, "method is 'grid'"),
+        ({"weighting_center": "corner"}, "weighting_center is 'corner'"),
+        ({"weighting_method": "exact", "objective": "multi_rlvr"}, "integrates linear utilities over a Dirichlet"),
+        ({"weighting_method": "exact", "weighting": "corners"}, "integrates linear utilities over a Dirichlet"),
+        ({"diversity": "entropy"}, "diversity is 'entropy'"),
+        ({"diversity_options": {"beta": 0.1}}, "without a diversity"),
+        ({"diversity": "darling", "objective": "gdpo", "num_answers": 1}, "not taken from them"),
+        ({"answer_credit": "own"}, "answer_credit is 'own'"),
+        ({"answer_credit": "marginal", "objective": "max_at_k"}, "divides a set's pay"),
+        ({"answer_credit": "marginal", "num_answers": 1}, "divides a set's pay"),
+        ({"answer_credit": "marginal", "answer_credit_share": 1.5}, "answer_credit_share is 1.5"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(options, message, arguments):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from vpo.objective import group_advantages, make_objective
+from vpo.objective import AnswerGroups, group_advantages, make_objective
 from vpo.weightings import Fixed
 
 TOLERANCE = {"atol": 1e-12, "rtol": 1e-12}
@@ -54,8 +54,12 @@ def test_one_answer_with_fixed_weights_is_trl_grpo_to_the_last_bit(groups, size,
     w_star = torch.rand(dim, generator=generator)
     weights = Fixed(tuple(w_star.tolist())).draw(100, dim, seed=0)
     mask = torch.ones(groups * size, 1, dtype=torch.bool)
-    scores = make_objective(name).scores(rewards.unsqueeze(1), mask, weights, w_star)
-    assert torch.equal(group_advantages(scores, size, scale), trl_advantages(rewards, w_star, size, scale))
+    sets = AnswerGroups(
+        rewards.view(groups, size, 1, dim), mask.view(groups, size, 1), w_star, weights.expand(groups, 1, dim)
+    )
+    objective = make_objective(name)
+    advantages = objective.advantages(sets, objective.scores(sets), scale).view(-1)
+    assert torch.equal(advantages, trl_advantages(rewards, w_star, size, scale))
 
 
 def test_the_formula_above_is_still_the_one_that_trl_runs():

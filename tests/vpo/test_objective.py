@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vpo.objective import GRPO, OBJECTIVES, VPO, MultiRLVR, group_advantages, make_objective, set_reward
+from vpo.objective import (
+    GRPO,
+    OBJECTIVES,
+    VPO,
+    AnswerGroups,
+    MultiRLVR,
+    group_advantages,
+    make_objective,
+    set_reward,
+)
 from vpo.weightings import Dirichlet
 
 TOLERANCE = {"atol": 1e-12, "rtol": 1e-12}
@@ -192,12 +201,19 @@ def test_a_mask_of_numbers_is_refused():
 # --- objectives ---
 
 
+def scores_of(objective, rewards: Tensor, mask: Tensor, weights: Tensor | None, w_star: Tensor) -> Tensor:
+    """Scores of N completions, as one group."""
+    drawn = None if weights is None else weights.unsqueeze(0)
+    return objective.scores(AnswerGroups(rewards.unsqueeze(0), mask.unsqueeze(0), w_star, drawn)).squeeze(0)
+
+
 @settings(deadline=None)
 @given(sets())
 def test_vpo_is_the_set_reward(case):
     rewards, mask, weights = case
     w_star = torch.ones(rewards.shape[-1], dtype=torch.float64)
-    assert torch.equal(VPO().scores(rewards, mask, weights, w_star), set_reward(rewards, weights, mask))
+    expected = set_reward(rewards, weights, mask)
+    torch.testing.assert_close(scores_of(VPO(), rewards, mask, weights, w_star), expected, **TOLERANCE)
 
 
 def objective_in_loops(name: str, rewards: Tensor, mask: Tensor, w_star: Tensor, distinct: bool = True) -> list[float]:
@@ -228,7 +244,7 @@ def test_objectives_equal_plain_loops(case, name):
     else:
         objective = MultiRLVR("sum", distinct=False) if name == "plain sum" else MultiRLVR(name)
     expected = objective_in_loops(name, rewards, mask, w_star, distinct=name != "plain sum")
-    got = objective.scores(rewards, mask, None, w_star)
+    got = scores_of(objective, rewards, mask, None, w_star)
     torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.float64), **TOLERANCE)
 
 
@@ -236,13 +252,13 @@ def test_sum_counts_equal_reward_vectors_once():
     rewards = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
     mask = torch.ones(1, 3, dtype=torch.bool)
     w_star = torch.tensor([0.5, 0.5])
-    assert MultiRLVR().scores(rewards, mask, None, w_star).item() == 1.0
-    assert MultiRLVR(distinct=False).scores(rewards, mask, None, w_star).item() == 1.5
+    assert scores_of(MultiRLVR(), rewards, mask, None, w_star).item() == 1.0
+    assert scores_of(MultiRLVR(distinct=False), rewards, mask, None, w_star).item() == 1.5
 
 
 def test_a_missing_answer_does_not_hide_a_later_one_with_the_same_vector():
     rewards, mask = torch.ones(1, 2, 1), torch.tensor([[False, True]])
-    assert MultiRLVR().scores(rewards, mask, None, torch.ones(1)).item() == 1.0
+    assert scores_of(MultiRLVR(), rewards, mask, None, torch.ones(1)).item() == 1.0
 
 
 def test_any_forgives_rounding_and_nothing_more():
@@ -251,31 +267,32 @@ def test_any_forgives_rounding_and_nothing_more():
     rewards[1] = 1 - 2**-24  # the float32 before 1, as a score such as 3 * 0.1 / 0.3 may give
     rewards[2, 0, 0] = 0.999
     mask = torch.ones(3, 1, dtype=torch.bool)
-    assert MultiRLVR("any").scores(rewards, mask, None, w_star).tolist() == [1.0, 1.0, 0.0]
+    assert scores_of(MultiRLVR("any"), rewards, mask, None, w_star).tolist() == [1.0, 1.0, 0.0]
 
 
 def test_any_gives_zero_to_a_completion_without_an_answer_under_zero_weights():
-    assert MultiRLVR("any").scores(torch.zeros(1, 1, 1), torch.zeros(1, 1, dtype=torch.bool), None, torch.zeros(1)) == 0
+    assert (
+        scores_of(MultiRLVR("any"), torch.zeros(1, 1, 1), torch.zeros(1, 1, dtype=torch.bool), None, torch.zeros(1))
+        == 0
+    )
 
 
 def test_grpo_ignores_all_answers_but_the_first_that_exists():
     rewards = torch.tensor([[[9.0], [1.0], [5.0]], [[2.0], [7.0], [7.0]], [[3.0], [3.0], [3.0]]])
     mask = torch.tensor([[False, True, True], [True, True, True], [False, False, False]])
-    assert GRPO().scores(rewards, mask, None, torch.tensor([2.0])).tolist() == [2.0, 4.0, 0.0]
+    assert scores_of(GRPO(), rewards, mask, None, torch.tensor([2.0])).tolist() == [2.0, 4.0, 0.0]
 
 
 def test_objectives_are_found_by_name_and_say_whether_they_need_weightings():
-    assert {name: make_objective(name).uses_drawn_weightings for name in OBJECTIVES} == {
-        "vpo": True,
-        "grpo": False,
-        "multi_rlvr": False,
-    }
+    drawn = {name for name in OBJECTIVES if make_objective(name).uses_drawn_weightings}
+    assert drawn == {"vpo", "random_weighting"}
+    assert not make_objective("vpo", utility="hypervolume").uses_drawn_weightings
     assert all(make_objective(name).name == name for name in OBJECTIVES)
     assert make_objective("multi_rlvr", aggregation="max", distinct=False) == MultiRLVR("max", distinct=False)
 
 
 def test_unknown_objectives_and_options_are_refused():
-    with pytest.raises(ValueError, match="objective is 'ppo': expected one of grpo, multi_rlvr, vpo"):
+    with pytest.raises(ValueError, match="objective is 'ppo': expected one of dr_grpo, gdpo, grpo, max_at_k"):
         make_objective("ppo")
     with pytest.raises(TypeError, match=r"objective 'vpo' does not take the options \['alpha'\]"):
         make_objective("vpo", alpha=1.0)
@@ -284,11 +301,11 @@ def test_unknown_objectives_and_options_are_refused():
 
 
 def test_vpo_without_weightings_is_refused():
-    with pytest.raises(ValueError, match="'vpo' got no weightings"):
-        VPO().scores(torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool), None, torch.ones(1))
+    with pytest.raises(ValueError, match="got no weightings"):
+        scores_of(VPO(), torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool), None, torch.ones(1))
 
 
 @pytest.mark.parametrize("objective", [GRPO(), MultiRLVR(), MultiRLVR("max")])
 def test_deployment_weights_must_match_the_components(objective):
-    with pytest.raises(ValueError, match="do not fit"):
-        objective.scores(torch.zeros(1, 1, 2), torch.ones(1, 1, dtype=torch.bool), None, torch.ones(1))
+    with pytest.raises(ValueError, match=r"w_star is .* does not fit"):
+        scores_of(objective, torch.zeros(1, 1, 2), torch.ones(1, 1, dtype=torch.bool), None, torch.ones(1))

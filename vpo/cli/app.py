@@ -141,6 +141,22 @@ def convert(
     raise typer.Exit(run_convert(asked))
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train(
+    context: typer.Context,
+    recipe: Annotated[Path, typer.Argument(help="YAML file: model, data, rewards and VPOConfig's fields.")],
+    processes: Annotated[int | None, typer.Option(help="Processes to start; one a GPU by default.")] = None,
+    accelerate_config: Annotated[
+        Path | None,
+        typer.Option(help="Configuration of `accelerate launch`, such as accelerate_config.yaml.", exists=True),
+    ] = None,
+) -> None:
+    """Train from a recipe; every other option goes before the recipe's, as --learning_rate 2e-6 or --dry_run."""
+    from vpo.cli.train import run_train
+
+    raise typer.Exit(run_train(recipe, context.args, processes, accelerate_config))
+
+
 def _raised_by_us(traceback: TracebackType | None) -> bool:
     """Whether the innermost frame of ``traceback`` belongs to one of our packages."""
     if traceback is None:

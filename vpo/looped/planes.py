@@ -35,7 +35,7 @@ class PlaneLayer(CacheLayerMixin):
     @buffer.setter
     def buffer(self, buffer: Tensor | None) -> None:
         self._buffer = buffer
-        # Views of each plane's keys and values, so that a decoding step need not cut them anew for every layer and loop.
+        # Views of each plane's keys and values, so that a decoding step need not cut them anew.
         self._views = [] if buffer is None else list(zip(buffer[0].unbind(), buffer[1].unbind(), strict=True))
 
     @property

@@ -1,0 +1,49 @@
+"""What an evaluation logs beside TRL's metrics: how good the best of k answers is, by the unbiased estimators.
+
+Shape letters: N completions of all processes, P prompts, C completions a prompt, M answers a completion, D components.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from eval.metrics import best_at_k_curve, expected_best_at_k_curve, simplex_weightings
+
+_TASTES = 100
+
+
+def evaluation_metrics(rewards: Tensor, mask: Tensor, group_size: int, w_star: Tensor) -> dict[str, float]:
+    """Metrics of one evaluation batch.
+
+    Args:
+        rewards: (N, M, D) reward vectors; not read where there is no answer.
+        mask: (N, M) answers that exist; a missing one is worth 0.
+        group_size: C.
+        w_star: (D,) weights of deployment.
+
+    Returns:
+        For k = 1, 2, 4... and C * M, means over prompts of ``best@k`` (utility under w*), ``E_w[best@k]`` (under random
+        tastes) and ``pass@k`` (an answer reaches the utility of a vector of ones). k counts answers in the order in
+        which completions hold them.
+    """
+    shape = (-1, group_size, *rewards.shape[1:])
+    exists = mask.cpu().numpy().reshape(shape[:-1])
+    vectors = np.where(exists[..., None], rewards.double().cpu().numpy().reshape(shape), 0.0)  # (P, C, M, D)
+    weights = w_star.double().cpu().numpy()
+    utilities = vectors @ weights
+    solved = exists & (utilities >= weights.sum() - 1e-5 * np.abs(weights).sum())  # the slack is for rounding only
+    most = group_size * rewards.shape[1]
+    ks = sorted({*(1 << power for power in range(most.bit_length()) if 1 << power <= most), most})
+    tastes = simplex_weightings(_TASTES, rewards.shape[2])
+    curves = {
+        "best": best_at_k_curve(utilities, ks),
+        "expected": expected_best_at_k_curve(vectors, tastes, ks),
+        "pass": best_at_k_curve(solved.astype(float), ks),
+    }
+    names = {"best": "best@{}", "expected": "E_w[best@{}]", "pass": "pass@{}"}
+    return {
+        names[kind].format(k): float(curve[:, index].mean())
+        for kind, curve in curves.items()
+        for index, k in enumerate(ks)
+    }

@@ -1,0 +1,178 @@
+"""Train from a YAML recipe or from flags, as TRL's own scripts do.
+
+::
+
+    accelerate launch --config_file accelerate_config.yaml -m trainers.vpo --config recipe.yaml
+    python -m trainers.vpo --config recipe.yaml --learning_rate 2e-6 --dry_run
+
+A recipe's keys are the fields of :class:`VPOScriptArguments`, :class:`~trainers.VPOConfig` and TRL's ``ModelConfig``
+and ``DatasetMixtureConfig``; flags go before it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, TrlParser
+
+from trainers.vpo_config import VPOConfig
+
+_TRL_REWARDS = ("accuracy_reward", "reasoning_accuracy_reward", "think_format_reward", "get_soft_overlong_punishment")
+
+
+@dataclass
+class VPOScriptArguments(ScriptArguments):
+    r"""What to train on, beside TRL's ``dataset_name`` and its like.
+
+    Parameters:
+        task (`str`, *optional*): A task of `vpo.tasks` instead of a dataset and reward functions.
+        task_options (`dict[str, Any]`, *optional*): Its options.
+        task_rows (`int`, *optional*, defaults to `4096`): Prompts to make of a task that generates them.
+        task_eval_rows (`int`, *optional*, defaults to `128`): Prompts of its test split, for evaluations.
+        reward_funcs (`list[str]`, *optional*): Reward functions: names of TRL's own, or dotted paths that can be
+            imported from the working directory, as `my_rewards.short`. Each is a component of the vector.
+        dry_run (`bool`, *optional*, defaults to `False`): Build everything, take one step, save nothing.
+    """
+
+    task: str | None = field(default=None, metadata={"help": "Task of vpo.tasks, instead of a dataset and rewards."})
+    task_options: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of the task, as JSON."})
+    task_rows: int = field(default=4096, metadata={"help": "Prompts to make of a task that generates them."})
+    task_eval_rows: int = field(default=128, metadata={"help": "Prompts of the task's test split."})
+    reward_funcs: list[str] | None = field(
+        default=None, metadata={"help": "Reward functions: TRL's by name, or dotted paths. One component each."}
+    )
+    dry_run: bool = field(default=False, metadata={"help": "Build everything, take one step, save nothing."})
+
+
+def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixture: DatasetMixtureConfig) -> None:
+    """Train.
+
+    Raises:
+        ValueError: There is no model, no data or no reward; or two sources of one of them.
+    """
+    from trl import get_peft_config, get_quantization_config
+
+    from trainers import VPOTrainer
+
+    if not model.model_name_or_path:
+        raise ValueError("model_name_or_path is not set: expected a model id or a folder.")
+    if script.dry_run:
+        args.max_steps, args.save_strategy, args.report_to, args.logging_steps = 1, "no", [], 1
+        args.log_rollouts = args.push_to_hub = False
+    train, evaluation, reward_funcs = _data(script, args, mixture)
+    args.model_init_kwargs = {
+        "revision": model.model_revision,
+        "attn_implementation": model.attn_implementation,
+        "dtype": model.dtype,
+        **(args.model_init_kwargs or {}),
+    }
+    trainer = VPOTrainer(
+        model=model.model_name_or_path,
+        reward_funcs=reward_funcs,
+        args=args,
+        train_dataset=train,
+        eval_dataset=evaluation,
+        quantization_config=get_quantization_config(model),
+        peft_config=get_peft_config(model),
+    )
+    trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
+    if script.dry_run:
+        trainer.accelerator.print(_summary(trainer))
+    else:
+        trainer.save_model(args.output_dir)
+        if args.push_to_hub:
+            trainer.push_to_hub(dataset_name=script.dataset_name or script.task)
+    if hasattr(trainer, "end"):  # transformers 5.18 and later: closes trackers and the process group
+        trainer.end()
+
+
+def _data(script: VPOScriptArguments, args: VPOConfig, mixture: DatasetMixtureConfig) -> tuple[Any, Any, list[Any]]:
+    """Training rows, evaluation rows or None, and reward functions."""
+    evaluates = args.eval_strategy != "no"
+    if script.task:
+        if script.dataset_name or mixture.datasets or script.reward_funcs:
+            raise ValueError(
+                f"task {script.task!r} beside a dataset or reward_funcs: a task brings both. Leave one of them out."
+            )
+        from vpo.tasks import get_task
+
+        task = get_task(script.task, **_json(script.task_options))
+        if args.answer_tag == "answer":  # not chosen: the tag that the task's prompts speak of
+            args.answer_tag = getattr(task, "tag", args.answer_tag)
+        rows = args.generation_batch_size if script.dry_run else script.task_rows
+        train = task.dataset("train", rows, args.num_answers)
+        test = task.dataset("test", script.task_eval_rows, args.num_answers) if evaluates else None
+        return train, test, list(task.reward_funcs)
+    if not script.reward_funcs:
+        raise ValueError("there is no reward: set reward_funcs, as [my_rewards.correct, my_rewards.short], or a task.")
+    if mixture.datasets:
+        from trl import get_dataset
+
+        data = get_dataset(mixture)
+    elif script.dataset_name:
+        from datasets import load_dataset
+
+        data = load_dataset(script.dataset_name, name=script.dataset_config, streaming=script.dataset_streaming)
+    else:
+        raise ValueError("there is nothing to train on: set dataset_name, datasets, or a task.")
+    test = data[script.dataset_test_split] if evaluates else None
+    return data[script.dataset_train_split], test, [_reward(name) for name in script.reward_funcs]
+
+
+def _reward(name: str) -> Any:
+    """A reward function by TRL's name for it, or by its dotted path."""
+    if name in _TRL_REWARDS:
+        import trl.rewards
+
+        found = getattr(trl.rewards, name)
+        return found(max_completion_len=1280, soft_punish_cache=256) if name.startswith("get_") else found
+    module, _, function = name.rpartition(".")
+    if not module:
+        raise ValueError(
+            f"there is no reward function {name!r}: expected one of {', '.join(_TRL_REWARDS)}, or a dotted path such "
+            "as my_rewards.short."
+        )
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"reward function {name!r} cannot be imported from {os.getcwd()}: {error}.") from error
+
+
+def _json(value: dict[str, Any] | str | None) -> dict[str, Any]:
+    options = json.loads(value) if isinstance(value, str) else value or {}
+    if not isinstance(options, dict):
+        raise ValueError(f"task_options is {value!r}: expected a JSON object.")
+    return options
+
+
+def _summary(trainer: Any) -> str:
+    """What a dry run found."""
+    args, rewards = trainer.args, trainer.vector_reward
+    log: dict[str, float] = next((entry for entry in trainer.state.log_history if "loss" in entry), {})
+    parameters = sum(p.numel() for p in trainer.accelerator.unwrap_model(trainer.model).parameters())
+    groups = args.generation_batch_size // args.num_generations
+    components = rewards.components or [f"{adapter.__name__} (no answer to see it on)" for adapter in rewards.adapters]
+    lines = [
+        f"dry run: {parameters / 1e6:.1f} M parameters on {trainer.accelerator.num_processes} process(es)",
+        f"{groups} prompts x {args.num_generations} completions x {args.num_answers} answers a step",
+        f"objective {trainer.payment.name}, components {', '.join(components)}",
+        f"one step took {log.get('step_time', float('nan')):.1f} s; loss {log.get('loss', float('nan')):.3g}; "
+        f"{log.get('set/answers', float('nan')):.2f} answers read in a completion",
+        "nothing was saved",
+    ]
+    return "\n".join(lines)
+
+
+def make_parser() -> TrlParser:
+    """Parser of the command line and of ``--config recipe.yaml``."""
+    return TrlParser((VPOScriptArguments, VPOConfig, ModelConfig, DatasetMixtureConfig), prog="trainers.vpo")
+
+
+if __name__ == "__main__":
+    main(*make_parser().parse_args_and_config())
