@@ -3,7 +3,8 @@
 Groups of G = 8 completions with m = 3 answers and d components get their advantages under K drawn weightings, many
 times over with other draws. Printed is the standard deviation of an advantage about its limit (exact integration for
 d = 2, 2^15 Sobol points otherwise), where advantages themselves have a standard deviation of 1: by d, K and way of
-drawing, and for draws that every completion makes for itself instead of sharing its group's.
+drawing, and for draws that every completion makes for itself instead of sharing its group's. Then what three
+specialists earn, each solving a third of the components, at alpha = 1 and at alpha = 1/d; three equals earn 1/3.
 """
 
 from __future__ import annotations
@@ -59,6 +60,12 @@ def noise(rewards: torch.Tensor, num: int, method: str, draws: int, seed: int) -
     return statistics.fmean(squares) ** 0.5
 
 
+def specialists_pay(dim: int, alpha: float | str) -> float:
+    """Set reward of three answers that solve a disjoint third of the components each."""
+    answers = torch.eye(3).repeat_interleave(dim // 3, dim=1)
+    return set_reward(answers, Dirichlet(alpha, "sobol").draw(1 << 14, dim, 0)).item()
+
+
 def main() -> int:
     options = parser(__doc__ or "").parse_args()
     seeds = [0] if options.quick else [0, 1, 2, 3]
@@ -74,7 +81,11 @@ def main() -> int:
         print(f"{'':18}" + "".join(f"{f'K = {num}':>16}" for num in KS))
         for method in methods:
             print(f"{method:18}" + "".join(f"{mean_and_error(table[method][str(n)])!s:>16}" for n in KS))
-    targets = []
+    pay = {dim: [specialists_pay(dim, alpha) for alpha in (1.0, "1/d")] for dim in (3, 6, 9, 15, 30)}
+    print(f"\n{'pay of three specialists':26}" + "".join(f"{f'd = {dim}':>10}" for dim in pay))
+    for row, alpha in enumerate(("alpha = 1", "alpha = 1/d")):
+        print(f"{alpha:26}" + "".join(f"{values[row]:10.3f}" for values in pay.values()))
+    targets = [Target("pay of three specialists at alpha = 1/d, d = 30 / d = 3", pay[30][1] / pay[3][1], 0.95)]
     for dim in DIMS:
         table = results[f"d = {dim}"]
         ratio = statistics.fmean((a / b) ** 2 for a, b in zip(table["iid"]["100"], table["sobol"]["100"], strict=True))
@@ -83,7 +94,7 @@ def main() -> int:
             (a / b) ** 2 for a, b in zip(table["iid, not shared"]["100"], table["iid"]["100"], strict=True)
         )
         targets.append(Target(f"d = {dim}, K = 100: variance, own / shared draws", shared, 1.0))
-    return finish("weightings", options.quick, {"seeds": seeds, "noise": results}, targets)
+    return finish("weightings", options.quick, {"seeds": seeds, "noise": results, "specialists_pay": pay}, targets)
 
 
 if __name__ == "__main__":

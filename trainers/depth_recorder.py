@@ -52,20 +52,23 @@ class DepthRecorder:
         self._ids: list[Tensor] = []
         self._traces: list[DepthTrace] = []
         self._logps: dict[int, Tensor] = {}  # (B,) by the place of the token that was drawn
-        self._pending: Tensor | None = None  # (B, V) of the token that is about to be drawn
+        self._pending: Tensor | None = None  # (B, V) logits of the token that is about to be drawn
+        self._fed = 0  # tokens of a sequence
 
     def see(self, module: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any], output: Any) -> None:
         """Forward hook of the model with the head."""
         ids = inputs["input_ids"] if "input_ids" in inputs else args[0]
-        before = sum(part.shape[1] for part in self._ids)
+        before = self._fed
         starts_anew = output.past_key_values is None  # no cache: every call runs the whole sequence
         place = before if starts_anew else 0
         if self._pending is not None and ids.shape[1] > place:
-            self._logps[before] = self._pending.gather(-1, ids[:, place : place + 1]).squeeze(-1)
-        self._pending = (output.logits[:, -1].float() / self.temperature).log_softmax(-1)
+            self._logps[before] = self._logp_of(ids[:, place : place + 1])
+        # A copy: processors of sampling may change logits in place. Small against the logits of a prefill.
+        self._pending = output.logits[:, -1].float().clone()
         if starts_anew:
-            self._ids, self._traces = [], []
+            self._ids, self._traces, self._fed = [], [], 0
         self._ids.append(ids)
+        self._fed += ids.shape[1]
         self._traces.append(output.trace)
 
     def result(
@@ -94,11 +97,17 @@ class DepthRecorder:
             raise RuntimeError("several depth policies decided in one generation: expected one throughout.")
         drawn = expected[:, num_prompt_tokens:].to(self._pending.device)
         inside = drawn >= 0
-        last = self._pending.gather(-1, drawn[:, -1:].clamp(min=0)).squeeze(-1)
+        last = self._logp_of(drawn[:, -1:].clamp(min=0))
         logps = [self._logps.get(num_prompt_tokens + place, last) for place in range(longest)]
         return SampledDepths(
             _extend(trace, shape[1]), torch.stack(logps, dim=1).masked_fill(~inside, 0.0), trace.policy
         )
+
+    def _logp_of(self, tokens: Tensor) -> Tensor:
+        """(B,) log-probability of drawing ``tokens`` (B, 1) now."""
+        assert self._pending is not None
+        scaled = self._pending if self.temperature == 1 else self._pending / self.temperature
+        return scaled.gather(-1, tokens).squeeze(-1) - scaled.logsumexp(-1)
 
     def _check_fed(self, expected: Tensor) -> None:
         """``expected`` (B, P + C), -1 where anything may stand."""

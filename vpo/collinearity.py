@@ -150,8 +150,9 @@ def taste_gain(rewards: Tensor, mask: Tensor, seed: int = 0) -> tuple[Tensor, Te
 
 @lru_cache(maxsize=8)
 def _tastes(dim: int, seed: int) -> Tensor:
-    """(K, D) weightings; drawing them would cost more than all the rest, at every training step."""
-    return Dirichlet(1.0, "sobol").draw(_DRAWS, dim, seed).double()
+    """(K, D) weightings, each with its rotations, so that their mean is the centre to the last bit."""
+    drawn = Dirichlet(1.0).draw(-(-_DRAWS // dim), dim, seed).double()
+    return torch.cat([drawn.roll(shift, dims=1) for shift in range(dim)])
 
 
 def _spread(rewards: Tensor, mask: Tensor) -> tuple[float, float]:
