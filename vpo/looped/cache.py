@@ -52,7 +52,7 @@ class LoopedCache(Cache):
     @property
     def nbytes(self) -> int:
         """Bytes allocated for keys and values."""
-        return sum(layer.buffer.nbytes for layer in self.layers if layer.buffer is not None)
+        return sum(layer.nbytes for layer in self.layers)
 
     def past_depth(self, batch_size: int, device: torch.device) -> Tensor:
         """(B,) deepest depth in each sequence, 0 for an empty cache."""

@@ -15,58 +15,62 @@ _BLOCK = 64  # tokens; buffers grow by a quarter, in whole blocks
 
 
 class PlaneLayer(CacheLayerMixin):
-    """Keys and values of one physical layer, all planes in one buffer (2, P, B, heads, capacity, D)."""
+    """Keys and values of one physical layer; each plane is a tensor of its own, so that one more moves none of them."""
 
     is_sliding = False
     is_croppable = True
     is_compileable = False
 
     def __init__(self) -> None:
-        self.buffer = None
         self.length = 0
-        self.expected_planes = 1  # made at once, so that they need not be added one by one
+        self.expected_planes = 1  # made at once, so that they need not be copied from one another
         self._written = -1  # deepest plane written in the pass that is under way
+        self._store([])
 
     @property
-    def buffer(self) -> Tensor | None:
-        """All that is stored, (2, P, B, heads, capacity, D): keys, values."""
-        return self._buffer
+    def stored(self) -> list[Tensor]:
+        """P planes, (2, B, heads, capacity, D) each: keys, values."""
+        return self._stored
 
-    @buffer.setter
-    def buffer(self, buffer: Tensor | None) -> None:
-        self._buffer = buffer
+    def _store(self, planes: list[Tensor]) -> None:
+        self._stored = planes
         # Views of each plane's keys and values, so that a decoding step need not cut them anew.
-        self._views = [] if buffer is None else list(zip(buffer[0].unbind(), buffer[1].unbind(), strict=True))
+        self._views = [(plane[0], plane[1]) for plane in planes]
 
     @property
     def is_initialized(self) -> bool:
         """Whether any token has been stored."""
-        return self.buffer is not None
+        return bool(self._stored)
 
     @property
     def planes(self) -> int:
         """Planes that exist."""
-        return 0 if self.buffer is None else self.buffer.shape[1]
+        return len(self._stored)
 
     @property
     def capacity(self) -> int:
-        """Tokens that the buffer can hold without growing."""
-        return 0 if self.buffer is None else self.buffer.shape[4]
+        """Tokens that there is room for without growing."""
+        return self._stored[0].shape[3] if self._stored else 0
 
     @property
     def batch_size(self) -> int:
         """Sequences."""
-        return -1 if self.buffer is None else self.buffer.shape[2]
+        return self._stored[0].shape[1] if self._stored else -1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated."""
+        return sum(plane.nbytes for plane in self._stored)
 
     @property
     def keys(self) -> Tensor | None:
         """(B, heads, S, D) keys of the deepest plane."""
-        return None if self.buffer is None else self.buffer[0, -1, :, :, : self.length]
+        return self._views[-1][0][:, :, : self.length] if self._views else None
 
     @property
     def values(self) -> Tensor | None:
         """(B, heads, S, D) values of the deepest plane."""
-        return None if self.buffer is None else self.buffer[1, -1, :, :, : self.length]
+        return self._views[-1][1][:, :, : self.length] if self._views else None
 
     def write(self, plane: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store one pass's keys and values, and return all that the plane holds.
@@ -87,7 +91,7 @@ class PlaneLayer(CacheLayerMixin):
         return self.read(plane, keys, values)
 
     def read(self, plane: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """The plane's earlier keys and values, and after them those of this pass, which stand in the buffer too.
+        """The plane's earlier keys and values, and after them those of this pass, which are stored too.
 
         Args:
             plane: Which.
@@ -101,7 +105,7 @@ class PlaneLayer(CacheLayerMixin):
         if not torch.is_grad_enabled():
             length = self.length + keys.shape[2]
             return stored_keys.narrow(2, 0, length), stored_values.narrow(2, 0, length)
-        # Copies of what is stored: the buffer is written again before the backward pass.
+        # Copies of what is stored: it is written again before the backward pass.
         past = (stored.narrow(2, 0, self.length).clone() for stored in (stored_keys, stored_values))
         return torch.cat([next(past), keys], dim=2), torch.cat([next(past), values], dim=2)
 
@@ -112,33 +116,36 @@ class PlaneLayer(CacheLayerMixin):
         """
         if self._written < 0:
             return
-        assert self.buffer is not None
-        end = self.length + length
-        if self._written + 1 < self.planes:
-            last = self.buffer[:, self._written : self._written + 1, :, :, self.length : end]
-            self.buffer[:, self._written + 1 :, :, :, self.length : end] = last
-        self.length, self._written = end, -1
+        deeper = self._stored[self._written + 1 :]
+        if deeper:
+            last = self._stored[self._written].narrow(3, self.length, length)
+            for plane in deeper:
+                plane.narrow(3, self.length, length).copy_(last)
+        self.length, self._written = self.length + length, -1
 
     def _reserve(self, plane: int, end: int, like: Tensor) -> None:
         batch, heads, _, width = like.shape
-        if self.buffer is None:
-            capacity = -(-end // _BLOCK) * _BLOCK
-            planes = max(plane + 1, self.expected_planes)
-            self.buffer = torch.empty((2, planes, batch, heads, capacity, width), dtype=like.dtype, device=like.device)
-        if self.buffer.shape[2] != batch:
+        if not self._stored:
+            shape = (2, batch, heads, -(-end // _BLOCK) * _BLOCK, width)
+            count = max(plane + 1, self.expected_planes)
+            self._store([torch.empty(shape, dtype=like.dtype, device=like.device) for _ in range(count)])
+        if self.batch_size != batch:
             raise ValueError(
-                f"the cache holds {self.buffer.shape[2]} sequences, and {batch} came in: expected the same batch. Use "
-                "a cache for each batch, or cache.batch_select_indices(rows)."
+                f"the cache holds {self.batch_size} sequences, and {batch} came in: expected the same batch. Use a "
+                "cache for each batch, or cache.batch_select_indices(rows)."
             )
         if end > self.capacity:
-            capacity = -(-max(end, self.capacity * 5 // 4) // _BLOCK) * _BLOCK
-            grown = self.buffer.new_empty((*self.buffer.shape[:4], capacity, width))
-            # Up to `end`: in the middle of a pass the shallower planes hold tokens that are not committed yet.
-            grown[..., : self.capacity, :] = self.buffer
-            self.buffer = grown
+            old, capacity = self.capacity, -(-max(end, self.capacity * 5 // 4) // _BLOCK) * _BLOCK
+            grown = []
+            for stored in self._stored:
+                # All of it: in the middle of a pass the shallower planes hold tokens that are not committed yet.
+                larger = stored.new_empty((*stored.shape[:3], capacity, width))
+                larger.narrow(3, 0, old).copy_(stored)
+                grown.append(larger)
+            self._store(grown)
         if plane >= self.planes:
             # A deeper plane than any token has reached: all of them are at their last versions in the deepest one.
-            self.buffer = torch.cat([self.buffer, self.buffer[:, -1:]], dim=1)
+            self._store([*self._stored, self._stored[-1].clone()])
 
     # What transformers asks of a cache layer.
 
@@ -183,11 +190,9 @@ class PlaneLayer(CacheLayerMixin):
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep the sequences ``indices`` (numbers or a bool mask)."""
-        if self.buffer is not None:
-            rows = indices.nonzero().squeeze(1) if indices.dtype == torch.bool else indices
-            self.buffer = self.buffer.index_select(2, rows.to(self.buffer.device))
+        rows = indices.nonzero().squeeze(1) if indices.dtype == torch.bool else indices
+        self._store([plane.index_select(1, rows.to(plane.device)) for plane in self._stored])
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat every sequence ``repeats`` times."""
-        if self.buffer is not None:
-            self.buffer = self.buffer.repeat_interleave(repeats, dim=2)
+        self._store([plane.repeat_interleave(repeats, dim=1) for plane in self._stored])

@@ -57,7 +57,7 @@ def test_one_plane_for_all_loops_would_be_noticed():
     whole = model(ids, use_cache=False).logits
     first = model(ids[:, :9], use_cache=True)
     for layer in first.past_key_values.layers[1:3]:
-        layer.buffer[:, 0] = layer.buffer[:, 1]
+        layer.stored[0].copy_(layer.stored[1])
     second = model(ids[:, 9:], past_key_values=first.past_key_values, use_cache=True).logits
     assert (second - whole[:, 9:]).abs().max() > 1e-3
 
