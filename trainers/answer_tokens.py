@@ -19,7 +19,9 @@ from vpo.answers import AnswerFormat
 from vpo.rewards import AnswerReward
 
 
-def answer_tokens(tokenizer: Any, ids: Sequence[int], answer_format: AnswerFormat) -> list[tuple[int, int]] | None:
+def answer_tokens(
+    tokenizer: Any, ids: Sequence[int], answer_format: AnswerFormat, answers: Sequence[str] | None = None
+) -> list[tuple[int, int]] | None:
     """Token range of each answer of a completion, its tags included.
 
     The closing tag belongs to the answer, as its first token is the decision to end it; so does the opening one, the
@@ -29,12 +31,16 @@ def answer_tokens(tokenizer: Any, ids: Sequence[int], answer_format: AnswerForma
         tokenizer: Decodes the ids.
         ids: The completion's T token ids.
         answer_format: How it holds its answers.
+        answers: The answers that were scored, if they must be those that the tokens spell.
 
     Returns:
-        (start, end) for each answer, in the order of the answers; None if the tokens do not spell the text.
+        (start, end) for each answer, in the order of the answers; None if the tokens do not spell the text, or spell
+        other answers.
     """
     text = tokenizer.decode(ids, skip_special_tokens=True)
     found = answer_format.parse(text)
+    if answers is not None and tuple(answers) != found.answers:
+        return None
     if not found.answers:
         return []
     lengths: dict[int, int] = {0: 0, len(ids): len(text)}
@@ -77,16 +83,16 @@ def batch_answer_tokens(
 
     Returns:
         For each completion the ranges of its answers, and the share of completions whose answers have no place in their
-        tokens, because a chat template's parser changed the text: none are given for them.
+        tokens, because a chat template's parser cut the text (a draft in the thinking is not the answer): none are
+        given for them.
     """
     assert reward.last is not None  # it was called on this batch
     ranges: list[list[tuple[int, int]]] = []
     lost = 0
     for ids, found in zip(completion_ids, reward.last.answer_sets, strict=True):
-        own = answer_tokens(tokenizer, ids, reward.answer_format)
-        is_lost = own is None or len(own) != len(found.answers)
-        ranges.append([] if own is None or is_lost else own)
-        lost += is_lost
+        own = answer_tokens(tokenizer, ids, reward.answer_format, found.answers)
+        ranges.append(own or [])
+        lost += own is None
     return ranges, lost / max(len(ranges), 1)
 
 

@@ -5,6 +5,7 @@ Shape letters: B completions of this process, N of all processes, M answers a co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,19 +33,23 @@ def answer_labels(rewards: VectorReward, mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def mean_logps(trainer: GRPOTrainer, output: dict[str, Any]) -> Tensor:
+def mean_logps(trainer: GRPOTrainer, output: dict[str, Any], lengths: Sequence[int]) -> Tensor:
     """(N,) mean log-probability of each completion's tokens under the policy that sampled it.
 
     Args:
         trainer: The trainer.
         output: One generation batch, as TRL hands it to the loss.
+        lengths: Tokens of each of the B completions. (TRL's mask is 0 where a truncated one is left out of the loss.)
     """
-    mask = output["completion_mask"]
+    ids = output["completion_ids"]
+    place = torch.arange(ids.shape[1], device=ids.device)
+    mask = (place < torch.tensor(list(lengths), device=ids.device).unsqueeze(1)).to(output["completion_mask"].dtype)
     logps = next((output[key] for key in _SAMPLED if output.get(key) is not None), None)
     if logps is None:  # TRL leaves them to the loss as long as it makes one update of each batch
-        ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
+        ids = torch.cat([output["prompt_ids"], ids], dim=1)
         attention = torch.cat([output["prompt_mask"], mask], dim=1)
         batch_size = trainer.args.per_device_train_batch_size
         logps = trainer._get_per_token_logps_and_entropies(trainer.model, ids, attention, mask.shape[1], batch_size)[0]
-    mean = (logps.nan_to_num() * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+    known = mask.bool() & ~logps.isnan()  # vLLM gives NaN where it could not score a token
+    mean = torch.where(known, logps, 0.0).sum(dim=1) / known.sum(dim=1).clamp(min=1)
     return gather(mean.float())

@@ -29,8 +29,8 @@ def evaluation_metrics(rewards: Tensor, mask: Tensor, group_size: int, w_star: T
     """
     shape = (-1, group_size, *rewards.shape[1:])
     exists = mask.cpu().numpy().reshape(shape[:-1])
-    vectors = np.where(exists[..., None], rewards.double().cpu().numpy().reshape(shape), 0.0)  # (P, C, M, D)
-    weights = w_star.double().cpu().numpy()
+    vectors = np.where(exists[..., None], rewards.cpu().double().numpy().reshape(shape), 0.0)  # (P, C, M, D)
+    weights = w_star.cpu().double().numpy()
     utilities = vectors @ weights
     solved = exists & (utilities >= weights.sum() - 1e-5 * np.abs(weights).sum())  # the slack is for rounding only
     most = group_size * rewards.shape[1]

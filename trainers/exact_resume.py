@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather
 from torch import Tensor
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl.trainer.utils import RepeatSampler
 
 from vpo.looped.depth import POLICIES, as_policy, to_dict
@@ -54,12 +54,10 @@ class ExactResume:
             self._sampler = sampler
         return sampler
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)  # type: ignore[misc]
-        if self.args.save_only_model:
-            return
-        run = Path(self._get_output_dir(trial=trial))  # type: ignore[attr-defined]
-        folder = run / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+    def _save_rng_state(self, output_dir: str) -> None:
+        """On every process, before the checkpoint is pushed or older ones are deleted; not for ``save_only_model``."""
+        super()._save_rng_state(output_dir)  # type: ignore[misc]
+        folder = Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         is_in_use = bool(self._step % (self.args.steps_per_generation * self.num_iterations))
         if is_in_use and not (self._policy is None or type(self._policy) in POLICIES.values()):
@@ -69,7 +67,7 @@ class ExactResume:
             )
         rollouts = {
             "step": self._step,
-            "processes": self.accelerator.num_processes,
+            "settings": self._settings(),
             "rollouts": self._buffered_inputs if is_in_use else None,
             "depth_policy": to_dict(self._policy) if is_in_use and self._policy is not None else None,
         }
@@ -85,21 +83,32 @@ class ExactResume:
             return
         if self._sampler is not None and _order_in(Path(checkpoint)).is_file():
             self._sampler.generator.set_state(torch.load(_order_in(Path(checkpoint)), weights_only=True))
-        path = self._rollouts_in(Path(checkpoint))
-        if not path.is_file():
-            return  # of a run without this mixin, or of fewer processes
-        content = torch.load(path, map_location=self.accelerator.device, weights_only=True)
-        if content["processes"] != self.accelerator.num_processes:
-            logger.warning(
-                "the checkpoint was written by %d processes and %d go on: rollouts that it holds cannot be divided "
-                "anew, so the run samples again.",
-                content["processes"],
-                self.accelerator.num_processes,
-            )
+        path, content = self._rollouts_in(Path(checkpoint)), None
+        if path.is_file():
+            content = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        fits = content is not None and content["settings"] == self._settings()
+        # All or none: a process that goes on with its rollouts would not wait for one that samples.
+        everywhere = gather(torch.tensor([int(fits)], device=self.accelerator.device))
+        if content is None or not bool(everywhere.all()):
+            if content is not None and content["rollouts"] is not None:
+                logger.warning(
+                    "the checkpoint's rollouts were divided under %s, and this run has %s: it samples again.",
+                    content["settings"],
+                    self._settings(),
+                )
             return
         self._step, self._buffered_inputs = content["step"], content["rollouts"]
         if content["depth_policy"] is not None:
             self._policy = as_policy(content["depth_policy"])
+
+    def _settings(self) -> dict[str, int]:
+        """What the rollouts in memory were divided by."""
+        return {
+            "processes": self.accelerator.num_processes,
+            "per_device_train_batch_size": self.args.per_device_train_batch_size,
+            "steps_per_generation": self.args.steps_per_generation,
+            "num_iterations": self.num_iterations,
+        }
 
     def _rollouts_in(self, checkpoint: Path) -> Path:
         return checkpoint / f"rollouts_{self.accelerator.process_index}.pt"

@@ -38,4 +38,4 @@ def share_components(rewards: VectorReward) -> None:
     """
     known = gather_object([[adapter.components for adapter in rewards.adapters]])
     for adapter, *seen in zip(rewards.adapters, *known, strict=True):
-        adapter.components = next((components for components in seen if components is not None), None)
+        adapter.adopt(next((components for components in seen if components is not None), None))

@@ -44,7 +44,8 @@ class VPOScriptArguments(ScriptArguments):
     task_rows: int = field(default=4096, metadata={"help": "Prompts to make of a task that generates them."})
     task_eval_rows: int = field(default=128, metadata={"help": "Prompts of the task's test split."})
     reward_funcs: list[str] | None = field(
-        default=None, metadata={"help": "Reward functions: TRL's by name, or dotted paths. One component each."}
+        default=None,
+        metadata={"help": "TRL's by name, or dotted paths. One component each; None is no reward."},
     )
     dry_run: bool = field(default=False, metadata={"help": "Build everything, take one step, save nothing."})
 
@@ -63,7 +64,8 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
         raise ValueError("model_name_or_path is not set: expected a model id or a folder.")
     if script.dry_run:
         args.max_steps, args.save_strategy, args.report_to, args.logging_steps = 1, "no", [], 1
-        args.log_rollouts = args.push_to_hub = False
+        args.log_rollouts = args.push_to_hub = args.log_completions = False
+        args.resume_from_checkpoint = None
     train, evaluation, reward_funcs = _data(script, args, mixture)
     args.model_init_kwargs = {
         "revision": model.model_revision,

@@ -10,6 +10,8 @@ from trl import GRPOConfig
 
 from vpo.answers import AnswerFormat
 from vpo.objective import VPO, Credit, Diversity, MultiRLVR, Objective, make_diversity, make_objective
+from vpo.objective.credit import MOST_FOR_SHAPLEY
+from vpo.objective.set_reward import MOST_FOR_HYPERVOLUME
 from vpo.weightings import Corners, Dirichlet, Lexicase, Weighting
 
 
@@ -174,6 +176,31 @@ class VPOConfig(GRPOConfig):
             raise ValueError(
                 f"answer_credit={self.answer_credit!r} divides a set's pay among its answers: expected objective 'vpo' "
                 "or 'multi_rlvr' and num_answers of at least 2. Use answer_credit='set'."
+            )
+        if self.answer_credit != "set" and diversity is not None:
+            raise ValueError(
+                f"answer_credit={self.answer_credit!r} with diversity '{diversity.name}': the term changes the pay of "
+                "whole completions and would not reach the tokens of answers. Use answer_credit='set', or no diversity."
+            )
+        if self.answer_credit == "shapley" and self.num_answers > MOST_FOR_SHAPLEY:
+            raise ValueError(
+                f"answer_credit='shapley' scores all subsets of {self.num_answers} answers: expected at most "
+                f"{MOST_FOR_SHAPLEY}. Use 'to_go' or 'marginal'."
+            )
+        if (
+            isinstance(objective, VPO)
+            and objective.utility == "hypervolume"
+            and self.num_answers > MOST_FOR_HYPERVOLUME
+        ):
+            raise ValueError(
+                f"utility='hypervolume' visits all subsets of {self.num_answers} answers: expected at most "
+                f"{MOST_FOR_HYPERVOLUME}. Use utility='chebyshev', which pays for the same points."
+            )
+        k = getattr(objective, "k", None)
+        if k is not None and k > self.num_generations:
+            raise ValueError(
+                f"objective '{objective.name}' takes the best of k = {k} completions, but num_generations is "
+                f"{self.num_generations}: expected at most that. Lower k or sample more."
             )
         if not 0 <= self.answer_credit_share <= 1:
             raise ValueError(f"answer_credit_share is {self.answer_credit_share}: expected a share in [0, 1].")

@@ -170,7 +170,8 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
         mode = "train" if self.model.training else "eval"
         group_size = self.num_generations if mode == "train" else self.num_generations_eval
         index = self._next_generation_index(mode)
-        logps = mean_logps(self, output) if self.payment.needs_logps else None
+        lengths = [len(ids) for ids in scored.completion_ids]
+        logps = mean_logps(self, output, lengths) if self.payment.needs_logps else None
         paid = self.pay(scored, group_size, index, logps)
         size = len(scored.prompts)
         local = slice(self.accelerator.process_index * size, (self.accelerator.process_index + 1) * size)
@@ -213,6 +214,10 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
         Returns:
             What they are paid. It depends on the run's seed, the step and the prompt, not on the number of processes.
         """
+        if not scored.mask.any():  # nobody may know yet how many components there are
+            nothing = torch.zeros_like(scored.rewards[:, 0, 0])
+            credits = self.args.answer_credit != "set"
+            return Paid(nothing, nothing, torch.zeros_like(scored.rewards[..., 0]) if credits else None)
         step = (self.state.global_step << 16) | index
         w_star = self.w_star(scored.rewards.shape[-1])
         groups = self.payment.groups(
@@ -250,10 +255,9 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
         logged.extend(advantages.tolist())
         metrics = self._metrics[mode]
         groups = scores.view(-1, group_size)
-        spread = groups.std(dim=1) if group_size > 1 else torch.zeros(len(groups))
         metrics["reward"][-1] = scores.mean().item()
         metrics["reward_std"][-1] = scores.std().item() if len(scores) > 1 else 0.0
-        metrics["frac_reward_zero_std"][-1] = (spread == 0).float().mean().item()
+        metrics["frac_reward_zero_std"][-1] = (groups == groups[:, :1]).all(dim=1).float().mean().item()
         metrics["generated_tokens"] = [float(self.token_budget.generated)]  # a running total, not a mean
         metrics["set/reward"].append(scores.mean().item())
         if mode == "eval":

@@ -135,7 +135,7 @@ def taste_gain(rewards: Tensor, mask: Tensor, seed: int = 0) -> tuple[Tensor, Te
     Returns:
         (P,) each, float64, the first at most the second; 0 where there are fewer than two answers.
     """
-    wide = torch.where(mask.unsqueeze(-1), rewards, 0.0).double().cpu()
+    wide = torch.where(mask.unsqueeze(-1), rewards, 0.0).cpu().double()
     mask = mask.cpu()
     weights = _tastes(rewards.shape[-1], seed)
     mean = weights.mean(dim=0)  # of the draws themselves, so that a scalar reward gains exactly nothing
@@ -157,7 +157,7 @@ def _tastes(dim: int, seed: int) -> Tensor:
 
 def _spread(rewards: Tensor, mask: Tensor) -> tuple[float, float]:
     """Mean correlation and effective rank of answers about their prompt's mean."""
-    values = torch.where(mask.unsqueeze(-1), rewards, 0.0).double().cpu()
+    values = torch.where(mask.unsqueeze(-1), rewards, 0.0).cpu().double()
     exists = mask.cpu().unsqueeze(-1)
     mean = values.sum(dim=1, keepdim=True) / exists.sum(dim=1, keepdim=True).clamp(min=1)
     rows = (values - mean)[exists.squeeze(-1)]  # (answers, D)

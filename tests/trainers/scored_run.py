@@ -19,12 +19,10 @@ WORDS = ["go", "red", "blue", "green", *"abcdefgh", *[f"<{s}answer_{i}>" for i i
 GLOBAL_BATCH, GROUP = 12, 6
 ARMS = {
     "vpo": {},
-    "multi_rlvr": {"objective": "multi_rlvr"},
+    "multi_rlvr": {"objective": "multi_rlvr", "diversity": "darling", "diversity_options": {"floor": 0.1}},
     "everything": {
         "objective_options": {"coverage": 1.0, "anchor": 0.2},
         "answer_credit": "to_go",
-        "diversity": "darling",
-        "diversity_options": {"floor": 0.1},
         "weighting_center": "w_star",
         "alpha": "1/d",
     },

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from trainers.answer_tokens import advantages_by_token, answer_tokens
+from trainers.answer_tokens import advantages_by_token, answer_tokens, batch_answer_tokens
 from vpo.answers import AnswerFormat
+from vpo.rewards import AnswerReward
 from vpo.tasks.word_tokenizer import word_tokenizer
 
 TWO = AnswerFormat(2)
@@ -116,6 +117,17 @@ def test_words_and_tags_as_tokens():
     assert answer_tokens(tokenizer, [*ids, tokenizer.eos_token_id], TWO) == [(1, 5), (6, 9)]
     assert answer_tokens(tokenizer, tokenizer("go red")["input_ids"], TWO) == []
     assert answer_tokens(tokenizer, ids, AnswerFormat(1)) == [(0, 9)]
+
+
+def test_a_draft_in_the_thinking_is_not_taken_for_the_answer():
+    tokenizer = word_tokenizer(["go", "red", "blue", *[f"<{s}answer_{i}>" for i in (1, 2) for s in ("", "/")]])
+    thinking = "<answer_1> red </answer_1> go "
+    ids = tokenizer(thinking + "<answer_1> blue </answer_1>")["input_ids"]
+    reward = AnswerReward(lambda completions, **_: [1.0] * len(completions), TWO)
+    reward(prompts=["p"], completions=["<answer_1> blue </answer_1>"])  # what a chat template's parser left of it
+    assert batch_answer_tokens(tokenizer, [ids], reward) == ([[]], 1.0)
+    reward(prompts=["p"], completions=[tokenizer.decode(ids)])
+    assert batch_answer_tokens(tokenizer, [ids], reward) == ([[(0, 3)]], 0.0)
 
 
 def test_advantages_of_answers_stand_on_their_tokens_and_the_sets_elsewhere():

@@ -11,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from trl import GRPOConfig, GRPOTrainer, TrlParser
 
 from trainers import VPOConfig, VPOTrainer
+from trainers.diversity_inputs import mean_logps
 from trainers.scored_batch import ScoredBatch
 from vpo.objective import OBJECTIVES, AnswerGroups, answer_credit, credit_advantages
 from vpo.weightings import Corners, Lexicase
@@ -161,7 +162,7 @@ def test_a_diversity_term_reads_which_answers_of_a_group_are_the_same(name, make
 
 
 def test_unlikeliness_ranks_by_the_log_probabilities_of_sampling(make_trainer):
-    trainer = make_trainer(is_scripted=False, diversity="unlikeliness", max_completion_length=6)
+    trainer = make_trainer(is_scripted=False, diversity="unlikeliness", max_completion_length=6, num_answers=1)
     outputs, (groups,) = outputs_of(trainer)
     mask = outputs[0]["completion_mask"]
     expected = (outputs[0]["sampled_logps"] * mask).sum(1) / mask.sum(1)
@@ -189,6 +190,16 @@ def test_unlikeliness_asks_the_model_where_sampling_left_no_log_probabilities(to
         logits = start(ids, attention_mask=torch.cat([out["prompt_mask"], mask], 1)).logits[:, -mask.shape[1] - 1 : -1]
     logps = logits.log_softmax(-1).gather(-1, out["completion_ids"].unsqueeze(-1)).squeeze(-1)
     torch.testing.assert_close(groups.logps.flatten(), (logps * mask).sum(1) / mask.sum(1), atol=1e-5, rtol=0)
+
+
+def test_a_completion_that_is_left_out_of_the_loss_has_its_likelihood_still():
+    lengths, ids = [2, 3], torch.tensor([[5, 2, 0], [5, 6, 7]])
+    output = {
+        "completion_ids": ids,
+        "completion_mask": torch.tensor([[1, 1, 0], [0, 0, 0]]),  # the second was cut off, and is masked
+        "sampling_per_token_logps": torch.tensor([[-1.0, -3.0, 0.0], [-2.0, float("nan"), -6.0]]),
+    }
+    assert mean_logps(None, output, lengths).tolist() == [-2.0, -4.0]
 
 
 def test_a_vector_that_is_a_scalar_is_pointed_out_once(make_trainer, caplog):
@@ -228,9 +239,9 @@ def test_the_command_line_takes_every_setting(tmp_path):
 
 
 def test_a_batch_without_any_answer_is_paid_nothing(make_trainer):
-    trainer = make_trainer(answer_credit="shapley", diversity="darling")
+    trainer = make_trainer(answer_credit="shapley", weighting_method="exact")
     batch = ScoredBatch(
-        torch.zeros(4, 2, 2),
+        torch.zeros(4, 2, 1),  # one column a function: how many components it has is not known yet
         torch.zeros(4, 2, dtype=torch.bool),
         torch.tensor([1] * 4),
         torch.zeros(4, 2, dtype=torch.int64),
@@ -240,7 +251,6 @@ def test_a_batch_without_any_answer_is_paid_nothing(make_trainer):
         [],
         None,
     )
-    trainer.reward_weights = torch.ones(2)
     paid = trainer.pay(batch, 4)
     assert paid.scores.count_nonzero() == paid.advantages.count_nonzero() == 0
     assert paid.answer_advantages.count_nonzero() == 0

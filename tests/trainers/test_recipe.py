@@ -117,11 +117,14 @@ def test_the_command_starts_the_recipe_on_one_process_or_on_several(recipe, tmp_
 
 
 def test_gpus_are_started_by_accelerate_with_its_configuration():
-    command = launch_command(8, True, Path("fsdp.yaml"), ["--config", "r.yaml"])
-    assert command[1:] == [
-        *["-m", "accelerate.commands.launch", "--num_processes", "8", "--config_file", "fsdp.yaml"],
-        *["-m", "trainers.vpo", "--config", "r.yaml"],
+    launch, recipe = ["-m", "accelerate.commands.launch"], ["-m", "trainers.vpo", "--config", "r.yaml"]
+    config = Path("fsdp.yaml")  # of two machines with eight each: the number is its own
+    assert launch_command(None, 8, config, recipe[2:])[1:] == [*launch, "--config_file", "fsdp.yaml", *recipe]
+    assert launch_command(4, 8, config, recipe[2:])[1:] == [
+        *[*launch, "--config_file", "fsdp.yaml", "--num_processes", "4"],
+        *recipe,
     ]
+    assert launch_command(None, 8, None, recipe[2:])[1:] == [*launch, "--num_processes", "8", *recipe]
 
 
 @pytest.mark.parametrize(

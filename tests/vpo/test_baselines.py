@@ -174,9 +174,10 @@ def test_options_without_a_meaning_are_refused(name, options, message):
         make_objective(name, **options)
 
 
-def test_a_k_above_the_group_is_refused():
-    with pytest.raises(ValueError, match="k is 5 with 4 completions a group"):
-        MaxAtK(5).scores(singles(1, 4, 2, 0))
+def test_a_k_above_the_group_is_the_group():
+    groups = singles(1, 4, 2, 0)  # as in an evaluation with fewer completions than training
+    assert torch.equal(MaxAtK(9).scores(groups), MaxAtK(4).scores(groups))
+    assert PassAtK(9).advantages(groups, PassAtK(9).scores(groups)).shape == (1, 4)
 
 
 @pytest.mark.parametrize("name", ["grpo", "dr_grpo", "gdpo", "maxrl", "max_at_k", "pass_at_k"])

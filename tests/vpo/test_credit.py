@@ -130,6 +130,17 @@ def test_to_go_is_an_unbiased_gradient_of_the_set_reward_and_marginal_is_not():
     assert (got["marginal"] - true).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("credit", ["marginal", "to_go", "shapley"])
+@pytest.mark.parametrize("scale", ["group", "batch"])
+def test_sets_that_score_alike_for_different_reasons_give_no_huge_advantages(credit, scale):
+    sets = torch.tensor([[[1.0], [0.0]], [[0.0], [1.0]], [[1.0], [1.0]], [[1.0], [0.0]]]).unsqueeze(0)
+    groups = AnswerGroups(sets, torch.ones(1, 4, 2, dtype=torch.bool), torch.ones(1), torch.ones(1, 1, 1))
+    scores = VPO().scores(groups)
+    assert scores.unique().tolist() == [1.0]
+    got = credit_advantages(answer_credit(VPO(), groups, credit), groups.mask, scores, scale)
+    assert 0.5 < got.abs().max() < 3
+
+
 def test_unknown_credit_and_too_many_answers_are_refused():
     mask = torch.ones(1, 1, 11, dtype=torch.bool)
     groups = AnswerGroups(torch.rand(1, 1, 11, 1), mask, torch.ones(1), torch.ones(1, 1, 1))

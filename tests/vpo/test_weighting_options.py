@@ -72,6 +72,11 @@ def test_corners_come_up_equally_often(times, dim, seed):
     assert set(drawn.unique().tolist()) <= {0.0, 1.0}
 
 
+def test_the_first_of_the_corners_is_any_of_them():
+    first = torch.stack([Corners().draw(100, 4, seed)[0] for seed in range(400)]).mean(0)
+    np.testing.assert_allclose(first, 0.25, atol=0.08)
+
+
 def lexicase(rewards: list[list[float]], order: list[int]) -> list[float]:
     kept = rewards
     for component in order:

@@ -32,24 +32,34 @@ def run_train(recipe: Path, flags: Sequence[str], processes: int | None, acceler
 
     gpus = torch.cuda.device_count()
     words = ["--config", str(recipe), *flags]
-    count = processes or max(gpus, 1)
-    if count == 1 and accelerate_config is None:
+    if accelerate_config is not None and not gpus:
+        print(f"there is no GPU here: {accelerate_config} is left aside.", flush=True)
+        accelerate_config = None
+    if accelerate_config is None and (processes or max(gpus, 1)) == 1:
+        if gpus > 1:  # TRL refuses a process that sees several and uses one
+            os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+            return subprocess.run([sys.executable, "-m", "trainers.vpo", *words]).returncode
         from trainers.vpo import main, make_parser
 
         main(*make_parser().parse_args_and_config(words))
         return 0
-    return subprocess.run(launch_command(count, bool(gpus), accelerate_config, words)).returncode
+    return subprocess.run(launch_command(processes, gpus, accelerate_config, words)).returncode
 
 
-def launch_command(count: int, has_gpu: bool, accelerate_config: Path | None, words: Sequence[str]) -> list[str]:
-    """The command that starts ``count`` processes: accelerate's launcher on GPUs, torchrun on CPUs.
+def launch_command(processes: int | None, gpus: int, accelerate_config: Path | None, words: Sequence[str]) -> list[str]:
+    """The command that starts several processes: accelerate's launcher on GPUs, torchrun on CPUs.
 
-    ``accelerate launch`` starts a single process on CPUs, whatever it is asked for.
+    ``accelerate launch`` starts a single process on CPUs, whatever it is asked for. The number of processes is the
+    configuration's own, of all machines together, unless it is given.
     """
-    if not has_gpu:
+    if not gpus:
+        count = processes or 1
         launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
-    else:
-        launcher = ["accelerate.commands.launch", "--num_processes", str(count)]
-        launcher += ["--config_file", str(accelerate_config)] if accelerate_config else []
+        return [sys.executable, "-m", *launcher, "-m", "trainers.vpo", *words]
+    launcher = ["accelerate.commands.launch"]
+    if accelerate_config is not None:
+        launcher += ["--config_file", str(accelerate_config)]
+    if processes is not None or accelerate_config is None:
+        launcher += ["--num_processes", str(processes or gpus)]
     return [sys.executable, "-m", *launcher, "-m", "trainers.vpo", *words]

@@ -26,7 +26,7 @@ from vpo.objective.base import Objective
 from vpo.objective.groups import AnswerGroups
 
 Credit = Literal["set", "marginal", "to_go", "shapley"]
-_MOST_FOR_SHAPLEY = 10  # answers: all their subsets are scored
+MOST_FOR_SHAPLEY = 10  # answers: all their subsets are scored
 
 
 def answer_credit(objective: Objective, groups: AnswerGroups, credit: Credit) -> Tensor:
@@ -68,8 +68,9 @@ def credit_advantages(
 ) -> Tensor:
     """Advantages of single answers, in the unit of the advantages of their sets.
 
-    The baseline of answer i is the mean credit of the i-th answers of its group; the divisor is that of the sets'
-    scores, so that an answer's advantage and its set's may stand next to each other in one completion.
+    The baseline of answer i is the mean credit of the i-th answers of its group. The divisor is that of the sets'
+    scores, so that an answer's advantage and its set's may stand next to each other in one completion; or the standard
+    deviation of the credits about their baselines where that is larger, as sets may score alike for different reasons.
 
     Args:
         credit: (P, G, M) as from `answer_credit`.
@@ -86,7 +87,16 @@ def credit_advantages(
     highest = credit.masked_fill(~mask, -torch.inf).amax(dim=1, keepdim=True)
     lowest = credit.masked_fill(~mask, torch.inf).amin(dim=1, keepdim=True)
     moves = mask & (highest > lowest)  # else the difference is rounding, and the divisor may be as small as eps
-    return torch.where(moves, (credit - mean) / score_scale(scores, scale, eps).unsqueeze(-1), 0.0)
+    centred = torch.where(moves, credit - mean, 0.0)
+    divisor = score_scale(scores, scale, eps)
+    if scale != "none":
+        squares, members = centred.square().sum(dim=(1, 2)), mask.sum(dim=1)  # (P,) and (P, M)
+        if scale == "batch":
+            squares, members = squares.sum().view(1), members.sum(dim=0, keepdim=True)
+        freedom = (members - 1).clamp(min=0).sum(dim=1)
+        spread = (squares / freedom.clamp(min=1)).sqrt().unsqueeze(1) + eps
+        divisor = torch.maximum(divisor, spread)
+    return centred / divisor.unsqueeze(-1)
 
 
 def _without(mask: Tensor, places: slice) -> Tensor:
@@ -98,9 +108,9 @@ def _without(mask: Tensor, places: slice) -> Tensor:
 def _shapley(objective: Objective, groups: AnswerGroups) -> list[Tensor]:
     """M tensors (P, G). A missing answer changes no score, so it may stand in every subset."""
     size = groups.mask.shape[-1]
-    if size > _MOST_FOR_SHAPLEY:
+    if size > MOST_FOR_SHAPLEY:
         raise ValueError(
-            f"Shapley values of {size} answers: expected at most {_MOST_FOR_SHAPLEY}, as all their subsets are scored. "
+            f"Shapley values of {size} answers: expected at most {MOST_FOR_SHAPLEY}, as all their subsets are scored. "
             "Use 'marginal' or 'to_go'."
         )
     value: dict[frozenset[int], Tensor] = {}

@@ -38,7 +38,8 @@ class Diversity(Protocol):
 class Darling:
     """Quality times diversity (DARLING, arXiv 2509.02534): the share of the other members that answered otherwise.
 
-    The paper partitions by a learned classifier; here answers are the same when their labels are.
+    The paper partitions by a learned classifier; here answers are the same when their labels are. The trainer's labels
+    are the answers' text, so with num_answers = 1, where the completion is the answer, reasoning makes all differ.
 
     Attributes:
         floor: Least diversity; the paper's variant for mathematics uses 0.1, so that a group of one correct answer is
@@ -81,6 +82,8 @@ class BatchExploration:
 @dataclass(frozen=True)
 class Unlikeliness:
     """Unlikeliness reward (arXiv 2506.02355): the likelier a completion is within its group, the less it is paid.
+
+    Ranked by the mean log-probability of a token, so that a long completion is not unlikely for being long.
 
     Attributes:
         beta: The most likely member keeps ``1 - beta`` of its score, the least likely ``1 - beta / G``.

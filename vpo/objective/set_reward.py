@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_MOST_FOR_HYPERVOLUME = 12  # answers: inclusion and exclusion over all their subsets
+MOST_FOR_HYPERVOLUME = 12  # answers: inclusion and exclusion over all their subsets
 
 
 def set_reward(rewards: Tensor, weights: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -97,9 +97,9 @@ def hypervolume(rewards: Tensor, mask: Tensor | None = None, reference: float = 
         ValueError: There are more than 12 answers, or the shapes do not fit.
     """
     answers, dim = rewards.shape[-2:]
-    if answers > _MOST_FOR_HYPERVOLUME:
+    if answers > MOST_FOR_HYPERVOLUME:
         raise ValueError(
-            f"the hypervolume of {answers} answers: expected at most {_MOST_FOR_HYPERVOLUME}, as all their subsets are "
+            f"the hypervolume of {answers} answers: expected at most {MOST_FOR_HYPERVOLUME}, as all their subsets are "
             "visited. Use the Chebyshev scalarisation, which pays for the same points."
         )
     mask = _check_sets(rewards, rewards.new_ones(1, dim), mask)
@@ -142,7 +142,7 @@ def exact_set_reward(rewards: Tensor, concentration: Tensor, mask: Tensor | None
     lead, answers = rewards.shape[:-2], rewards.shape[-2]
     if not answers:
         return rewards.new_zeros(lead)
-    lines = _fill_missing(rewards, mask).double().cpu().numpy()  # a copy of an answer changes no maximum
+    lines = _fill_missing(rewards, mask).cpu().double().numpy()  # a copy of an answer changes no maximum
     slope, offset = lines[..., 0] - lines[..., 1], lines[..., 1]  # (..., M)
     left, right = np.triu_indices(answers, k=1)
     steeper = slope[..., left] - slope[..., right]
@@ -153,7 +153,7 @@ def exact_set_reward(rewards: Tensor, concentration: Tensor, mask: Tensor | None
     edges = np.sort(np.concatenate([ends, crossings, ends + 1], axis=-1), axis=-1)
     middle = (edges[..., :-1] + edges[..., 1:]) / 2
     best = (slope[..., None, :] * middle[..., None] + offset[..., None, :]).argmax(axis=-1)  # one line a piece
-    a, b = np.moveaxis(np.broadcast_to(concentration.double().cpu().numpy(), (*lead, 2)), -1, 0)
+    a, b = np.moveaxis(np.broadcast_to(concentration.cpu().double().numpy(), (*lead, 2)), -1, 0)
     if ((a < 0) | (b < 0) | (a + b <= 0)).any():
         raise ValueError("concentration holds a negative number, or none above 0: expected a Dirichlet's parameters.")
     certain = (a == 0) | (b == 0)

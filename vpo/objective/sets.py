@@ -28,8 +28,8 @@ class VPO(Objective):
         coverage: Share of credit for the group's pool. R(S) looks at a completion alone, so G completions may all
             hold the same set. This adds ``coverage * G`` times what the pool of all G * M answers would lose without
             this completion.
-        anchor: In [0, 1]: this share of the score is ``w* . r`` of one answer, the rest the set's. R(S) asks nothing
-            of any particular answer, which is why VPO loses at k = 1.
+        anchor: In [0, 1]: this share of the score is ``w* . r`` of one answer, w* scaled to sum to 1 as tastes do, and
+            the rest the set's. R(S) asks nothing of any particular answer, which is why VPO loses at k = 1.
         anchor_on: Which answer: the "first", or the "mean" of all.
         ideal: Best value of a component, for "chebyshev".
         reference: Worst value of a component, for "hypervolume". Below 0 so that an answer with a component at 0
@@ -75,7 +75,8 @@ class VPO(Objective):
         if self.coverage:
             score = score + self.coverage * groups.rewards.shape[1] * self._lost_without(groups, mask)
         if self.anchor:
-            utilities = groups.utilities()
+            total = groups.w_star.abs().sum(dim=-1).clamp(min=1e-12).to(groups.rewards)
+            utilities = groups.utilities() / total[:, None, None]
             if self.anchor_on == "first":
                 held = groups.first(utilities, mask)
             else:

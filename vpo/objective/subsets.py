@@ -24,7 +24,7 @@ class MaxAtK(Objective):
     """Each completion is paid the maximum of every k-subset that it is in (arXiv 2510.23393, 2505.15201).
 
     Attributes:
-        k: Size of the subsets; None for ``max(2, G // 2)``, as in the VPO authors' baseline.
+        k: Size of the subsets, at most G; None for ``max(2, G // 2)``, as in the VPO authors' baseline.
 
     Raises:
         ValueError: ``k`` is below 1.
@@ -130,7 +130,5 @@ def _check_k(k: int | None) -> None:
 
 
 def _choose_k(k: int | None, size: int) -> int:
-    k = min(max(2, size // 2), size) if k is None else k
-    if k > size:
-        raise ValueError(f"k is {k} with {size} completions a group: expected at most {size}. Lower k or sample more.")
-    return k
+    """At most the group: an evaluation's may be smaller than training's."""
+    return min(max(2, size // 2) if k is None else k, size)

@@ -28,7 +28,7 @@ class Corners:
         points = (np.arange(num) + rng.random()) / num
         edges = np.cumsum(shares(center, dim))
         edges[-1] = 1.0
-        chosen = np.minimum(np.searchsorted(edges, points, side="right"), dim - 1)
+        chosen = rng.permutation(np.minimum(np.searchsorted(edges, points, side="right"), dim - 1))
         return torch.from_numpy(np.eye(dim, dtype=np.float32)[chosen])
 
 
