@@ -12,7 +12,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from trainers.depth_recorder import SampledDepths
-from vpo.rewards import VectorReward
+from vpo.rewards import AnswerReward, RewardBatch, RewardError, VectorReward
 
 
 @dataclass
@@ -35,7 +35,28 @@ def share_components(rewards: VectorReward) -> None:
 
     A process whose completions held no answer so far does not know how many a function has. It would take another w*
     than the others, and all score the rewards of all.
+
+    Raises:
+        RewardError: Two processes have seen different ones.
     """
     known = gather_object([[adapter.components for adapter in rewards.adapters]])
     for adapter, *seen in zip(rewards.adapters, *known, strict=True):
-        adapter.adopt(next((components for components in seen if components is not None), None))
+        _adopt(adapter, next((components for components in seen if components is not None), None))
+
+
+def _adopt(adapter: AnswerReward, components: tuple[str, ...] | None) -> None:
+    """Take over the components that another process has seen, in its order."""
+    own = adapter.components
+    if own is None or components is None or own == components:
+        adapter.components = own or components
+        return
+    if sorted(components) != sorted(own):
+        raise RewardError(
+            f"reward function '{adapter.__name__}' has the components {', '.join(own)} on one process and "
+            f"{', '.join(components)} on another: expected the same. Return the same keys for every answer."
+        )
+    adapter.components = components
+    if adapter.last is not None:
+        order = [own.index(name) for name in components]
+        values = [[[vector[i] for i in order] for vector in row] for row in adapter.last.values]
+        adapter.last = RewardBatch(values, components, adapter.last.answer_sets)

@@ -101,26 +101,6 @@ class AnswerReward:
             raise self._failure(error, len(call["completions"])) from error
         return self._keep(answer_sets, output)
 
-    def adopt(self, components: tuple[str, ...] | None) -> None:
-        """Take over the components that another process has seen, in its order.
-
-        Raises:
-            RewardError: They are others than those seen here.
-        """
-        if self.components is None or components is None:
-            self.components = self.components or components
-        elif components != self.components:
-            if sorted(components) != sorted(self.components):
-                raise RewardError(
-                    f"reward function '{self.__name__}' has the components {', '.join(self.components)} on one process "
-                    f"and {', '.join(components)} on another: expected the same. Return the same keys for every answer."
-                )
-            order = [self.components.index(name) for name in components]
-            self.components = components
-            if self.last is not None:
-                values = [[[vector[i] for i in order] for vector in row] for row in self.last.values]
-                self.last = RewardBatch(values, components, self.last.answer_sets)
-
     def _prepare(
         self, prompts: list[Any], completions: list[Any], kwargs: dict[str, Any]
     ) -> tuple[tuple[AnswerSet, ...], dict[str, Any]]:
