@@ -207,7 +207,7 @@ def main() -> int:
         for seed in seeds:
             start = level(by[objective, "fixed cap", seed], 0.0, 0.05)
             at_cap = gained(by[objective, "fixed cap", seed], start)
-            ratios.append(gained(by[objective, "chosen, replayed", seed], start) / at_cap if at_cap else float("nan"))
+            ratios.append(gained(by[objective, "chosen, replayed", seed], start) / at_cap if at_cap else 0.0)
         replayed = [g for s in seeds for g in by[objective, "chosen, replayed", s]["curve"]["gap"] if g is not None]
         off = [g for s in seeds for g in by[objective, "chosen, replay off", s]["curve"]["gap"] if g is not None]
         print(f"{objective}: reward gained over the run, chosen / fixed: {mean_and_error(ratios)}")
