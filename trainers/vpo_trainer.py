@@ -2,7 +2,8 @@
 
 Three touches, nothing of TRL copied: reward functions are wrapped so that TRL calls them on completions and they see
 answers; ``_calculate_rewards`` gathers the reward vectors of all processes; ``_generate_and_score_completions`` puts
-the objective's advantages in the place of TRL's. Loss, sampling, logging, checkpointing and distribution stay TRL's.
+the objective's advantages in the place of TRL's. Loss, sampling, logging and distribution stay TRL's; two mixins add
+exact depths (:mod:`trainers.depth_replay`) and an exact resume (:mod:`trainers.exact_resume`).
 
 Shape letters: B completions of this process, N of all processes, G in a group, M answers a completion, D components,
 K weightings.
@@ -260,7 +261,7 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
         metrics["frac_reward_zero_std"][-1] = (groups == groups[:, :1]).all(dim=1).float().mean().item()
         metrics["generated_tokens"] = [float(self.token_budget.generated)]  # a running total, not a mean
         metrics["set/reward"].append(scores.mean().item())
-        if mode == "eval":
+        if mode == "eval" and scored.mask.any():  # before an answer is read, w* may not be known
             w_star = self.w_star(scored.rewards.shape[-1])
             for name, value in evaluation_metrics(scored.rewards, scored.mask, group_size, w_star).items():
                 metrics[name].append(value)

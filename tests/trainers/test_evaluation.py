@@ -63,3 +63,21 @@ def test_an_evaluation_logs_them_and_training_does_not(make_policy, tokenizer, p
     assert metrics["eval_E_w[best@2]"] == pytest.approx(metrics["eval_best@2"], abs=1e-6)  # one component: one taste
     trainer.train()
     assert not any("best@" in key for entry in trainer.state.log_history if "loss" in entry for key in entry)
+
+
+def test_an_evaluation_that_reads_no_answer_is_no_error(make_policy, tokenizer, prompts, arguments):
+    def pair(completions, **kwargs):
+        return [(1.0, 0.0) for _ in completions]
+
+    settings = {**arguments, "num_answers": 2, "ask_for_answers": False, "max_completion_length": 2}
+    trainer = VPOTrainer(
+        model=make_policy(),
+        reward_funcs=pair,
+        args=VPOConfig(**settings, component_weights=[0.4, 0.6], num_generations_eval=2, per_device_eval_batch_size=4),
+        train_dataset=prompts,
+        eval_dataset=prompts,
+        processing_class=tokenizer,
+    )
+    metrics = trainer.evaluate()  # two tokens hold no tagged answer: nobody knows that there are two components
+    assert metrics["eval_set/answers"] == 0.0
+    assert "eval_best@1" not in metrics

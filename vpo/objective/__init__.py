@@ -14,6 +14,7 @@ from vpo.objective.base import Objective
 from vpo.objective.credit import Credit, answer_credit, credit_advantages
 from vpo.objective.diversity import DIVERSITY, BatchExploration, Darling, Diversity, Unlikeliness, make_diversity
 from vpo.objective.groups import AnswerGroups
+from vpo.objective.named import build
 from vpo.objective.set_reward import chebyshev_set_reward, exact_set_reward, hypervolume, set_reward
 from vpo.objective.sets import VPO, MultiRLVR
 from vpo.objective.single import GDPO, GRPO, DrGRPO, MaxRL, RandomWeighting
@@ -71,11 +72,4 @@ def make_objective(name: str, **options: Any) -> Objective:
         ValueError: The name, or an option's value, is unknown.
         TypeError: The objective has no such option.
     """
-    if name not in OBJECTIVES:
-        raise ValueError(f"objective is {name!r}: expected one of {', '.join(sorted(OBJECTIVES))}.")
-    try:
-        return OBJECTIVES[name](**options)
-    except TypeError as error:
-        raise TypeError(
-            f"objective {name!r} does not take the options {sorted(options)}: {error}. Take out what it does not know."
-        ) from error
+    return build("objective", OBJECTIVES, name, options)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from vpo.objective.groups import AnswerGroups
+from vpo.objective.named import build
 
 
 class Diversity(Protocol):
@@ -116,14 +117,7 @@ def make_diversity(name: str, **options: Any) -> Diversity:
         ValueError: The name, or an option's value, is unknown.
         TypeError: It has no such option.
     """
-    if name not in DIVERSITY:
-        raise ValueError(f"diversity is {name!r}: expected one of {', '.join(sorted(DIVERSITY))}.")
-    try:
-        return DIVERSITY[name](**options)
-    except TypeError as error:
-        raise TypeError(
-            f"diversity {name!r} does not take the options {sorted(options)}: {error}. Take out what it does not know."
-        ) from error
+    return build("diversity", DIVERSITY, name, options)
 
 
 def members_that_agree(groups: AnswerGroups) -> Tensor:

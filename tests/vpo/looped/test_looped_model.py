@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from transformers import (
     AutoModelForCausalLM,
     DynamicCache,
-    GenerationConfig,
     GraniteConfig,
     LlamaConfig,
     MistralConfig,
@@ -19,7 +18,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from tests.vpo.looped.tiny_looped import ADAPTIVE, FAMILIES, INJECTIONS, SIZES, build, pad_left, tokens
+from tests.vpo.looped.tiny_looped import ADAPTIVE, FAMILIES, SIZES, build, pad_left, tokens
 from vpo.looped import (
     FixedDepth,
     FixedPoint,
@@ -32,8 +31,6 @@ from vpo.looped import (
     Replay,
     cache_bytes,
 )
-from vpo.looped.depth import Halter, LoopCall
-from vpo.looped.lockstep import Lockstep
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -72,13 +69,6 @@ def test_loops_change_the_output_and_one_loop_is_the_plain_stack():
     plain.model.embed_tokens, plain.model.layers = model.model.embed_tokens, model.model.layers
     plain.model.norm, plain.lm_head = model.model.norm, model.lm_head
     assert torch.allclose(plain(ids).logits, outputs[0], atol=1e-5, rtol=0)
-
-
-@torch.no_grad()
-def test_a_closed_gate_makes_every_loop_count_equal_to_one_loop():
-    model, ids = build(), tokens(2, 7)
-    torch.nn.init.constant_(model.model.injection.logit, -60.0)
-    assert torch.allclose(model(ids, num_loops=4).logits, model(ids, num_loops=1).logits, atol=1e-5, rtol=0)
 
 
 @given(
@@ -131,15 +121,6 @@ def test_saving_and_loading_by_the_auto_class_gives_the_same_model(family, tmp_p
     assert torch.equal(loaded(ids).logits, model(ids).logits)
 
 
-def test_a_fixed_depth_is_saved_with_the_model(tmp_path):
-    model = build(num_loops=2)
-    model.depth_policy = FixedDepth(4)
-    model.save_pretrained(tmp_path)
-    assert AutoModelForCausalLM.from_pretrained(tmp_path).depth_policy == FixedDepth(4)
-    model.depth_policy = RandomDepth(1, 3)  # for training only: what is saved stays the fixed one
-    assert model.config.num_loops == 4
-
-
 def test_positions_that_cannot_be_counted_are_asked_for():
     model, ids = build(learned_positions=20), tokens(1, 4)
     mask = torch.ones(1, 1, 4, 4, dtype=torch.bool).tril()
@@ -179,27 +160,6 @@ def test_checkpointing_does_not_change_the_gradients():
         model(ids, labels=ids, use_cache=False).loss.backward()
         grads.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     assert torch.allclose(*grads, atol=1e-6)
-
-
-def test_random_depth_gives_each_row_the_result_of_its_own_fixed_depth():
-    model, ids = build(), tokens(6, 7)
-    model.depth_policy = RandomDepth(1, 4)
-    torch.manual_seed(3)
-    depths = model.depth_policy.draw(6, torch.device("cpu"))
-    torch.manual_seed(3)
-    mixed = model(ids, use_cache=False).logits
-    assert len(set(depths.tolist())) > 1
-    for row, depth in enumerate(depths.tolist()):
-        assert torch.allclose(
-            mixed[row], model(ids[row : row + 1], num_loops=depth, use_cache=False).logits[0], atol=1e-5
-        )
-
-
-def test_retention_stays_strictly_between_zero_and_one_and_starts_where_it_was_set():
-    model = LoopedForCausalLM(LoopedConfig(layer_config=LlamaConfig(**SIZES), retention_init=0.2))
-    assert torch.allclose(model.model.injection.retention, torch.full((32,), 0.2))
-    torch.nn.init.constant_(model.model.injection.logit, 10.0)
-    assert (model.model.injection.retention < 1).all()
 
 
 @pytest.mark.parametrize(
@@ -298,54 +258,6 @@ def test_the_memory_of_a_cache_is_what_the_formula_says(planes, policy):
     assert cache.nbytes == cache_bytes(model.config, batch=3, capacity=capacity, planes=deepest, itemsize=4)
 
 
-def test_the_depth_is_chosen_by_the_call_then_by_the_generation_configuration_then_by_the_model(tmp_path):
-    model, ids = build(halt_gate=True), tokens(1, 4)
-    model.depth_policy = FixedDepth(2)
-
-    def depths(model, **options):
-        options = {"max_new_tokens": 5, "do_sample": False, "eos_token_id": None, **options}
-        out = model.generate(ids, return_dict_in_generate=True, **options)
-        return set(out.past_key_values.trace.depth.flatten().tolist())
-
-    assert depths(model) == {2}
-    model.generation_config = GenerationConfig(depth_policy={"kind": "fixed", "num_loops": 3}, pad_token_id=0)
-    assert depths(model) == {3}
-    assert depths(model, num_loops=4) == {4}
-    with pytest.raises(ValueError, match=r"generate got .*: expected one of them"):
-        depths(model, num_loops=4, depth_policy=FixedDepth(5))
-    assert depths(model, depth_policy=FixedDepth(5)) == {5}
-    assert depths(model, depth_policy={"kind": "fixed", "num_loops": 5}) == {5}
-    assert len(depths(model, depth_policy=FixedPoint(tol=0.3, cap=6))) > 1
-    model.save_pretrained(tmp_path)  # the generation configuration is saved with it, and read back
-    assert depths(AutoModelForCausalLM.from_pretrained(tmp_path)) == {3}
-    model.generation_config = GenerationConfig(num_loops=6, pad_token_id=0)
-    assert depths(model) == {6}
-
-
-def test_a_policy_is_taken_as_an_object_or_as_its_dict_and_nothing_else():
-    model, ids = build(), tokens(1, 4)
-    settings = {"kind": "fixed_point", "tol": 0.3, "cap": 5}
-    model.depth_policy = settings
-    assert model.depth_policy == FixedPoint(tol=0.3, cap=5)
-    assert torch.equal(model(ids).loop_depths, model(ids, depth_policy=settings).loop_depths)
-    for broken, message in ((7, "7 is no depth policy"), ({"kind": "magic"}, "'magic' is not known")):
-        with pytest.raises(ValueError, match=message):
-            model.depth_policy = broken
-        with pytest.raises(ValueError, match=message):
-            model(ids, depth_policy=broken)
-    assert model.depth_policy == FixedPoint(tol=0.3, cap=5)  # a refused value leaves the old one
-
-    class Mine:  # one of your own is used, and not saved
-        kind, cap = "mine", 3
-
-        def start(self, call):
-            return FixedDepth(3).start(call)
-
-    model.depth_policy = Mine()
-    assert model(ids).loop_depths.unique().tolist() == [3]
-    assert model.config.depth_policy["kind"] == "fixed_point"
-
-
 def test_tuples_and_what_is_not_there(tmp_path):
     model, ids = build(), tokens(1, 4)
     assert torch.equal(model(ids, return_dict=False)[0], model(ids).logits)
@@ -357,103 +269,6 @@ def test_tuples_and_what_is_not_there(tmp_path):
     rows = [{"input_ids": ids[0], "labels": ids[0]} for _ in range(2)]
     predicted = Trainer(model, arguments).predict(rows).predictions
     assert predicted.shape == (2, 4, 31)  # the logits alone, as of any causal LM
-
-
-@pytest.mark.parametrize("policy", ADAPTIVE.values(), ids=ADAPTIVE)
-def test_a_depth_policy_is_saved_with_the_model(policy, tmp_path):
-    model, ids = build(halt_gate=True), tokens(2, 6)
-    model.depth_policy = policy
-    model.save_pretrained(tmp_path)
-    loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
-    assert loaded.depth_policy == policy
-    assert loaded.config.num_loops == policy.cap
-    assert torch.equal(loaded(ids).loop_depths, model(ids).loop_depths)
-
-
-def test_a_policy_holds_within_its_block_and_leaves_what_is_saved_alone():
-    model = build()
-    with pytest.raises(RuntimeError), model.at_depth(FixedDepth(7)):
-        assert model.depth_policy == FixedDepth(7)
-        raise RuntimeError
-    assert model.depth_policy == FixedDepth(2)
-    assert model.config.num_loops == 2
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"kind": "magic"}, "depth policy 'magic' is not known: expected 'kind' to be one of fixed, random"),
-        ({"kind": "fixed_point", "tolerance": 0.1}, "has no setting tolerance: it has cap, damping"),
-        ({"kind": "fixed_point", "tol": -1.0}, "tol is -1.0"),
-        ({"cap": 3}, "depth policy None is not known"),
-        (LearnedGate(), "which reads a gate: set halt_gate=True"),
-        (RandomDepth(1, 3), "a model cannot be saved with it"),
-        (FixedDepth(3), "num_loops is 7, and the cap of FixedDepth.num_loops=3. is 3: give one of the two"),
-    ],
-)
-def test_a_configuration_with_an_impossible_policy_is_refused(settings, message):
-    loops = {"num_loops": 7} if settings == FixedDepth(3) else {}
-    with pytest.raises(ValueError, match=message):
-        LoopedConfig(layer_config=LlamaConfig(**SIZES), depth_policy=settings, **loops)
-
-
-@pytest.mark.parametrize("injection", INJECTIONS)
-@torch.no_grad()
-def test_one_loop_is_the_plain_stack_under_every_injection(injection):
-    model, ids = build(injection=injection, scale_control="match"), tokens(2, 7)
-    plain = AutoModelForCausalLM.from_config(model.config.layer_config).eval()
-    plain.model.embed_tokens, plain.model.layers = model.model.embed_tokens, model.model.layers
-    plain.model.norm, plain.lm_head = model.model.norm, model.lm_head
-    assert torch.allclose(plain(ids).logits, model(ids, num_loops=1).logits, atol=1e-5, rtol=0)
-    assert (model(ids, num_loops=2).logits - plain(ids).logits).abs().max() > 1e-2
-
-
-@pytest.mark.parametrize("injection", INJECTIONS)
-@torch.no_grad()
-def test_scale_control_keeps_the_state_from_growing(injection):
-    model, ids = build(injection=injection), tokens(2, 9)
-    growth = {}
-    for control in ("none", "match", "norm"):
-        config = LoopedConfig(layer_config=model.config.layer_config, injection=injection, scale_control=control)
-        other = LoopedForCausalLM(config).eval()
-        other.load_state_dict(model.state_dict(), strict=False)
-        loop, _ = other.model.begin(ids, use_cache=False, policy=FixedDepth(20))
-        states = []
-        loop.run(Lockstep(False, ids.device), states)
-        growth[control] = (states[-1].norm() / states[0].norm()).item()
-    assert growth["match"] == pytest.approx(1.0, abs=1e-3)
-    assert growth["norm"] == pytest.approx(1.0, abs=1e-2)
-    if injection in ("add", "none"):
-        assert growth["none"] > 3
-        assert model.config.scale_control == "match"  # so it is on unless switched off
-    if injection in ("gate", "diagonal"):
-        assert growth["none"] < 5
-        assert model.config.scale_control == "none"
-
-
-@torch.no_grad()
-def test_halving_the_precision_keeps_the_residual_in_full_precision():
-    model, ids = build().bfloat16(), tokens(2, 8)
-    seen = []
-    measure = Halter.measure
-
-    def record(halter, old, new):
-        seen.append((old.dtype, new.dtype))
-        return measure(halter, old, new)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Halter, "measure", record)
-        out = model(ids, depth_policy=FixedPoint(tol=0.2, cap=6), use_cache=False)
-    assert out.logits.dtype == torch.bfloat16
-    assert out.loop_residuals.dtype == torch.float32
-    assert set(seen) == {(torch.float32, torch.float32)}  # the state itself, between the passes
-    small = torch.full((1, 1, 4), 256.0, dtype=torch.bfloat16)  # 256 + 1 is 256 in bfloat16; 256 and 258 are apart
-    halter = FixedPoint(tol=0.2, reference="current").start(LoopCall(torch.ones(1, 1).bool(), torch.zeros(1).long()))
-    assert halter.measure(small, small + 2).item() == pytest.approx(2 / 258, rel=1e-5)
-    replayed = model(ids, depth_policy=Replay.of(out.trace), use_cache=False)
-    assert torch.equal(out.logits, replayed.logits)
-    with pytest.raises(ValueError, match=r"record has reduced step sizes, and FixedDepth.*Replay.of\(trace\)"):
-        model(ids, depth_policy=Replay(out.trace.depth, out.trace.damping), use_cache=False)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch itself, for flex attention
@@ -485,21 +300,6 @@ def test_adapters_learn_through_the_loop(tmp_path):
     loaded = PeftModel.from_pretrained(build(), tmp_path).eval()
     loaded.base_model.model.depth_policy = FixedPoint(tol=0.3, cap=5)
     assert torch.allclose(loaded(input_ids=ids).logits, expected, atol=1e-6)
-
-
-def test_random_depth_draws_around_its_mean():
-    torch.manual_seed(0)
-    drawn = {
-        sampler: RandomDepth(1, 50, sampler, mean=6.0).draw(20_000, torch.device("cpu")).float()
-        for sampler in ("poisson", "lognormal_poisson")
-    }
-    for depths in drawn.values():
-        assert depths.min() >= 1
-        assert depths.mean().item() == pytest.approx(6.0, abs=0.1)
-    assert drawn["lognormal_poisson"].var() > 1.5 * drawn["poisson"].var()  # the heavier tail
-    for broken in ({"sampler": "gamma"}, {"mean": 9.0}, {"grad_loops": 0}):
-        with pytest.raises(ValueError, match="expected"):
-            RandomDepth(1, 4, **broken)
 
 
 @pytest.mark.slow
