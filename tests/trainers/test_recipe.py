@@ -116,6 +116,14 @@ def test_the_command_starts_the_recipe_on_one_process_or_on_several(recipe, tmp_
     assert "there is no recipe" in capfd.readouterr().err
 
 
+def test_a_misspelt_key_is_one_message_and_no_traceback(recipe, capfd):
+    recipe.write_text(recipe.read_text() + "\nobjectiv: grpo\n")
+    assert app_main(["train", str(recipe), *CPU]) == 1
+    said = capfd.readouterr().err
+    assert "recipe.yaml: Unknown arguments from config file: ['--objectiv', 'grpo']" in said
+    assert "Traceback" not in said
+
+
 def test_gpus_are_started_by_accelerate_with_its_configuration():
     launch, recipe = ["-m", "accelerate.commands.launch"], ["-m", "trainers.vpo", "--config", "r.yaml"]
     config = Path("fsdp.yaml")  # of two machines with eight each: the number is its own

@@ -22,7 +22,8 @@ def run_train(recipe: Path, flags: Sequence[str], processes: int | None, acceler
         Exit status.
 
     Raises:
-        ValueError: The recipe is no file, or ``processes`` is below 1.
+        ValueError: The recipe is no file, or holds a key that is no setting or a value that none can have; or
+            ``processes`` is below 1.
     """
     if not recipe.is_file():
         raise ValueError(f"there is no recipe {recipe}: expected a YAML file.")
@@ -41,7 +42,11 @@ def run_train(recipe: Path, flags: Sequence[str], processes: int | None, acceler
             return subprocess.run([sys.executable, "-m", "trainers.vpo", *words]).returncode
         from trainers.vpo import main, make_parser
 
-        main(*make_parser().parse_args_and_config(words))
+        try:
+            settings = make_parser().parse_args_and_config(words)
+        except ValueError as error:  # TRL's: a key that no field has
+            raise ValueError(f"{recipe}: {error}") from error
+        main(*settings)
         return 0
     return subprocess.run(launch_command(processes, gpus, accelerate_config, words)).returncode
 
