@@ -37,7 +37,7 @@ class Look:
         answers_per_completion: Answers that could be read.
         parse_failure_rate: Share of completions without any.
         truncated_rate: Share of completions cut off by the length limit.
-        component_means: Mean of each component over answers.
+        component_means: Mean of each component over the answers that it applies to; 0 if there are none.
         shares: Share of each kind of answer (the task's labels).
         format_shares: Share of each format of completion (text rules).
     """
@@ -119,8 +119,9 @@ def look_at(
         utility = pool.rewards @ weights  # (C, M); missing answers are worth 0
         firsts.append(float(best_at_k_sets(utility, 1)))
         bests.append(float(utility.max()))
-    vectors = [vector for row in rows for vector in row["rewards"]]
-    means = np.mean(vectors, axis=0).tolist() if vectors else []
+    by_component = zip(*(vector for row in rows for vector in row["rewards"]), strict=True)
+    given = [[value for value in values if value is not None] for values in by_component]
+    means = [float(np.mean(values)) if values else 0.0 for values in given]
     data = {text: _dataset_row(text) for text in {row["metadata"] for row in rows}}
     texts = [(answer, data[row["metadata"]]) for row in rows for answer in row["answers"]]
     kinds = [_labelled(label, answer, columns) for answer, columns in texts] if label else []

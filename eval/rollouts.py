@@ -10,7 +10,7 @@ One Parquet file for each generation batch and process, ``rankRRRR-stepSSSSSSSS[
 ``prompt``          string                text, or chat messages as JSON
 ``completion``      string                text, or chat messages as JSON
 ``answers``         list<string>          answers that exist, in order
-``rewards``         list<list<double>>    one reward vector an answer
+``rewards``         list<list<double>>    one reward vector an answer; null for a component that does not apply
 ``components``      list<string>          names of a vector's entries
 ``set_reward``      double                score under the run's objective
 ``advantage``       double                what the policy gradient was weighted with
@@ -166,7 +166,8 @@ def _check_column(table: pa.Table, field: pa.Field, path: Path) -> None:
     num_missing = column.null_count
     while pa.types.is_list(column.type):
         column = pc.list_flatten(column)
-        num_missing += column.null_count
+        if not (field.name == "rewards" and pa.types.is_floating(column.type)):  # null: does not apply
+            num_missing += column.null_count
     if num_missing:
         raise RolloutLogError(
             f"{path}, column '{field.name}' lacks {num_missing} of its values: expected all of them. Write an empty "
@@ -179,7 +180,7 @@ class Pool:
     """All answers to one prompt at one step: C completions of at most M answers with D components."""
 
     prompt_id: str
-    rewards: NDArray[np.float64]  # (C, M, D), zeros where there is no answer
+    rewards: NDArray[np.float64]  # (C, M, D), zeros where there is no answer or a component does not apply
     exists: NDArray[np.bool_]  # (C, M)
     answers: tuple[tuple[str, ...], ...]
 
@@ -217,6 +218,6 @@ def pools(rows: list[dict[str, Any]], num_answers: int, num_components: int | No
                         f"a reward vector of prompt {prompt_id} has {len(vector)} entries: expected {dim}, one a "
                         "component. Look at the runs of different tasks apart."
                     )
-                rewards[c, m], exists[c, m] = vector, True
+                rewards[c, m], exists[c, m] = [0.0 if value is None else value for value in vector], True
         result.append(Pool(prompt_id, rewards, exists, tuple(tuple(row["answers"]) for row in members)))
     return result

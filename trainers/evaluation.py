@@ -13,7 +13,9 @@ from eval.metrics import best_at_k_curve, expected_best_at_k_curve, simplex_weig
 _TASTES = 100
 
 
-def evaluation_metrics(rewards: Tensor, mask: Tensor, group_size: int, w_star: Tensor) -> dict[str, float]:
+def evaluation_metrics(
+    rewards: Tensor, mask: Tensor, group_size: int, w_star: Tensor, applies: Tensor | None = None
+) -> dict[str, float]:
     """Metrics of one evaluation batch.
 
     Args:
@@ -21,24 +23,36 @@ def evaluation_metrics(rewards: Tensor, mask: Tensor, group_size: int, w_star: T
         mask: (N, M) answers that exist; a missing one is worth 0.
         group_size: C.
         w_star: (D,) weights of deployment.
+        applies: (P, D) bool, components that each prompt has; None for all of them.
 
     Returns:
         For k = 1, 2, 4... and C * M, means over prompts of ``best@k`` (utility under w*), ``E_w[best@k]`` (under random
         tastes) and ``pass@k`` (an answer reaches the utility of a vector of ones). k counts answers in the order in
-        which completions hold them.
+        which completions hold them. Prompts without any component are left out; {} if there is no other.
     """
     shape = (-1, group_size, *rewards.shape[1:])
     exists = mask.cpu().numpy().reshape(shape[:-1])
     vectors = np.where(exists[..., None], rewards.cpu().double().numpy().reshape(shape), 0.0)  # (P, C, M, D)
-    weights = w_star.cpu().double().numpy()
-    utilities = vectors @ weights
-    solved = exists & (utilities >= weights.sum() - 1e-5 * np.abs(weights).sum())  # the slack is for rounding only
+    has = np.ones((len(vectors), rewards.shape[2]), bool) if applies is None else applies.cpu().numpy()
+    judged = has.any(axis=1)
+    if not judged.any():
+        return {}
+    vectors, exists, has = vectors[judged], exists[judged], has[judged]
+    weights = has * w_star.cpu().double().numpy()  # (P, D)
+    utilities = np.einsum("pcmd,pd->pcm", vectors, weights)
+    full, slack = weights.sum(axis=1), 1e-5 * np.abs(weights).sum(axis=1)  # the slack is for rounding only
+    solved = exists & (utilities >= (full - slack)[:, None, None])
     most = group_size * rewards.shape[1]
     ks = sorted({*(1 << power for power in range(most.bit_length()) if 1 << power <= most), most})
-    tastes = simplex_weightings(_TASTES, rewards.shape[2])
+    expected = np.empty((len(vectors), len(ks)))
+    for own in np.unique(has, axis=0):  # tastes over the components that a prompt has
+        rows = (has == own).all(axis=1)
+        expected[rows] = expected_best_at_k_curve(
+            vectors[rows][..., own], simplex_weightings(_TASTES, int(own.sum())), ks
+        )
     curves = {
         "best": best_at_k_curve(utilities, ks),
-        "expected": expected_best_at_k_curve(vectors, tastes, ks),
+        "expected": expected,
         "pass": best_at_k_curve(solved.astype(float), ks),
     }
     names = {"best": "best@{}", "expected": "E_w[best@{}]", "pass": "pass@{}"}

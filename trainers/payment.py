@@ -6,6 +6,7 @@ weightings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from trainers.vpo_config import VPOConfig
 from vpo.objective import AnswerGroups, answer_credit, credit_advantages
+from vpo.rewards import AnswerReward
 from vpo.weightings import Dirichlet, weighting_seed
 
 
@@ -69,6 +71,7 @@ class Payment:
         step: int,
         labels: Tensor | None = None,
         logps: Tensor | None = None,
+        applies: Tensor | None = None,
     ) -> AnswerGroups:
         """Lay completions out by group, with the weightings that each group gets at this step.
 
@@ -81,6 +84,8 @@ class Payment:
             step: Number of the draw; the same one gives the same weightings.
             labels: (N, M) int64, or None.
             logps: (N,) mean log-probability of a completion's tokens, or None.
+            applies: (P, D) bool, components that each prompt has; None for all of them. Weightings of a prompt are
+                drawn in as many dimensions as it has components.
 
         Returns:
             Groups whose weightings depend on the run's seed, ``step`` and the prompt, not on the number of processes.
@@ -88,8 +93,8 @@ class Payment:
         _, answers, dim = rewards.shape
         weights = concentration = None
         if self.objective.uses_drawn_weightings:
-            center = w_star.tolist() if self.args.weighting_center == "w_star" else None
             firsts = keys[::group_size].tolist()
+            centers = self._centers(w_star, applies, len(firsts))
             if self.args.weighting_method == "exact":
                 assert isinstance(self.weighting, Dirichlet)  # the settings were checked
                 if dim != 2:
@@ -97,14 +102,14 @@ class Payment:
                         f"weighting_method='exact' with {dim} reward components: expected 2. Use 'sobol', whose draws "
                         "have the least variance."
                     )
-                parameters = torch.from_numpy(self.weighting.concentration(dim, center)).to(rewards)
-                concentration = parameters.expand(len(firsts), dim)
+                parameters = [torch.from_numpy(self.weighting.concentration(dim, center)) for center in centers]
+                concentration = torch.stack(parameters).to(rewards)
             else:
                 drawn = [
                     self.weighting.draw(
                         self.args.num_weightings, dim, weighting_seed(self.args.seed, step, key), center
                     )
-                    for key in firsts
+                    for key, center in zip(firsts, centers, strict=True)
                 ]
                 weights = torch.stack(drawn).to(rewards)  # (P, K, D)
         return AnswerGroups(
@@ -115,19 +120,60 @@ class Payment:
             concentration,
             None if labels is None else labels.view(-1, group_size, answers),
             None if logps is None else logps.view(-1, group_size),
+            applies,
         )
 
+    def _centers(self, w_star: Tensor, applies: Tensor | None, prompts: int) -> list[list[float] | None]:
+        """What each prompt's mean weighting is proportional to; None for all components alike."""
+        by_w_star = self.args.weighting_center == "w_star"
+        if applies is None:
+            return [w_star.tolist() if by_w_star else None] * prompts
+        present = applies.double().cpu()
+        present[~applies.any(dim=1).cpu()] = 1.0  # no component, no reward: any weighting will do
+        centers = present * w_star.double().cpu() if by_w_star else present
+        centers = torch.where(centers.any(dim=1, keepdim=True), centers, present)  # what w* knows does not apply here
+        return [row if min(row) < max(row) else None for row in centers.tolist()]
+
     def pay(self, groups: AnswerGroups) -> Paid:
-        """Scores and advantages."""
+        """Scores and advantages; 0 for a prompt that no component applies to."""
         scale = self.args.scale_rewards
-        own = self.objective.scores(groups)
+        judged = torch.ones_like(groups.mask[:, :1, 0]) if groups.applies is None else groups.applies.any(1, True)
+        own = torch.where(judged, self.objective.scores(groups), 0.0)
         scores = own if self.diversity is None else self.diversity.shape(own, groups)
-        advantages = self.objective.advantages(groups, scores, scale)
+        advantages = torch.where(judged, self.objective.advantages(groups, scores, scale), 0.0)
         answers = None
         if self.args.answer_credit != "set":
             credit = answer_credit(self.objective, groups, self.args.answer_credit)
             share = self.args.answer_credit_share
-            single = credit_advantages(credit, groups.mask, own, scale)
+            single = torch.where(judged[..., None], credit_advantages(credit, groups.mask, own, scale), 0.0)
             answers = share * single + (1 - share) * advantages.unsqueeze(-1)
             answers = answers.flatten(0, 1)
         return Paid(scores.flatten(), advantages.flatten(), answers)
+
+
+def deployment_weights(
+    given: Sequence[float] | None, num_components: int, by_function: Sequence[tuple[float, AnswerReward]]
+) -> Tensor:
+    """(D,) w*: what was given by component, or each function's weight in equal shares.
+
+    Args:
+        given: ``VPOConfig.component_weights``.
+        num_components: D.
+        by_function: Weight and adapter of each reward function.
+
+    Raises:
+        ValueError: ``given`` has another length than the reward vectors.
+    """
+    if given is not None:
+        if len(given) != num_components:
+            names = [name for _, adapter in by_function for name in adapter.components or ()]
+            raise ValueError(
+                f"component_weights has {len(given)} entries, the reward vectors have {num_components} components "
+                f"{names}: give one weight for each."
+            )
+        return torch.tensor(given)
+    shares: list[float] = []
+    for weight, adapter in by_function:
+        count = len(adapter.components or ("unknown",))
+        shares += [weight / count] * count
+    return torch.tensor(shares)

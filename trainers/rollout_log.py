@@ -8,6 +8,7 @@ Schema: :data:`eval.rollouts.ROLLOUT_SCHEMA`.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -107,7 +108,7 @@ def rollout_rows(
                 "prompt": _text(prompt),
                 "completion": _text(completion),
                 "answers": list(found.answers),
-                "rewards": [[v for part in scored for v in part.values[i][j]] for j in range(len(found.answers))],
+                "rewards": [_vector(scored, i, j) for j in range(len(found.answers))],
                 "set_reward": scores[i],
                 "advantage": advantages[i],
                 "completion_tokens": len(ids),
@@ -131,6 +132,12 @@ def _by_token(depths: SampledDepths | None, lengths: Sequence[int]) -> tuple[lis
         [row[:length] for row, length in zip(loops, lengths, strict=True)],
         [row[:length] for row, length in zip(residuals, lengths, strict=True)],
     )
+
+
+def _vector(scored: Sequence[RewardBatch], row: int, answer: int) -> list[float | None]:
+    """All components of one answer; None for one that does not apply."""
+    values = (value for part in scored for value in part.values[row][answer])
+    return [None if math.isnan(value) else value for value in values]
 
 
 def _text(message: Any) -> str:

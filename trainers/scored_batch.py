@@ -19,7 +19,7 @@ from vpo.rewards import AnswerReward, RewardBatch, RewardError, VectorReward
 class ScoredBatch:
     """Reward vectors of all processes; texts, rows and depths of this one."""
 
-    rewards: Tensor  # (N, M, D)
+    rewards: Tensor  # (N, M, D), 0 where a component does not apply
     mask: Tensor  # (N, M)
     keys: Tensor  # (N,) hash of each completion's prompt
     labels: Tensor | None  # (N, M) hash of each answer, if somebody asks which are the same
@@ -28,6 +28,28 @@ class ScoredBatch:
     completion_ids: list[list[int]]
     rows: list[dict[str, Any]]
     depths: SampledDepths | None  # of a looped policy
+    applies: Tensor | None = None  # (P, D) components that each prompt has, if not all have all
+
+
+def applicable(rewards: Tensor, mask: Tensor, group_size: int) -> tuple[Tensor, Tensor | None]:
+    """Which components each prompt has.
+
+    Args:
+        rewards: (N, M, D), NaN where a component does not apply to an answer.
+        mask: (N, M) answers that exist.
+        group_size: G.
+
+    Returns:
+        The rewards with 0 for NaN, and (P, D) bool: components that apply to an answer of the prompt, or None if all do
+        everywhere. A prompt without any answer has all of them.
+    """
+    missing = rewards.isnan() & mask.unsqueeze(-1)
+    if not missing.any():
+        return rewards, None
+    shape = (-1, group_size * mask.shape[1])
+    given = (~missing & mask.unsqueeze(-1)).view(*shape, rewards.shape[-1]).any(dim=1)
+    applies = given | ~mask.view(shape).any(dim=1, keepdim=True)
+    return rewards.nan_to_num(nan=0.0), None if applies.all() else applies
 
 
 def share_components(rewards: VectorReward) -> None:

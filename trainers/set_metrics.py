@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 
-def set_metrics(rewards: Tensor, mask: Tensor, group_size: int, components: Sequence[str] | None) -> dict[str, float]:
+def set_metrics(
+    rewards: Tensor,
+    mask: Tensor,
+    group_size: int,
+    components: Sequence[str] | None,
+    applies: Tensor | None = None,
+) -> dict[str, float]:
     """Metrics of one generation batch.
 
     Args:
@@ -19,13 +25,16 @@ def set_metrics(rewards: Tensor, mask: Tensor, group_size: int, components: Sequ
         mask: (N, M) answers that exist.
         group_size: G.
         components: D names, or None while they are not known.
+        applies: (P, D) bool, components that each prompt has; None for all of them.
 
     Returns:
         ``set/answers`` read in a completion, ``set/parse_failure_rate`` (share of completions without any),
-        ``set/pool_l1`` and the mean of each component over answers.
+        ``set/pool_l1`` and the mean of each component over the answers that it applies to.
     """
     count = mask.sum()
-    means = rewards.sum(dim=(0, 1)) / count.clamp(min=1)
+    answers = mask.view(-1, group_size * mask.shape[1]).sum(dim=1, keepdim=True)  # (P, 1)
+    judged = (answers.expand(-1, rewards.shape[2]) if applies is None else answers * applies).sum(dim=0)
+    means = rewards.sum(dim=(0, 1)) / judged.clamp(min=1)
     return {
         "set/answers": (count / len(mask)).item(),
         "set/parse_failure_rate": (~mask.any(dim=1)).float().mean().item(),

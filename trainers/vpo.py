@@ -34,8 +34,9 @@ class VPOScriptArguments(ScriptArguments):
         task_options (`dict[str, Any]`, *optional*): Its options.
         task_rows (`int`, *optional*, defaults to `4096`): Prompts to make of a task that generates them.
         task_eval_rows (`int`, *optional*, defaults to `128`): Prompts of its test split, for evaluations.
-        reward_funcs (`list[str]`, *optional*): Reward functions: names of TRL's own, or dotted paths that can be
-            imported from the working directory, as `my_rewards.short`. Each is a component of the vector.
+        reward_funcs (`list[str]`, *optional*): Reward functions: names of TRL's own, dotted paths that can be
+            imported from the working directory, as `my_rewards.short`, or reward models by id or folder (anything
+            with a slash). Each is a component of the vector.
         dry_run (`bool`, *optional*, defaults to `False`): Build everything, take one step, save nothing.
     """
 
@@ -45,7 +46,7 @@ class VPOScriptArguments(ScriptArguments):
     task_eval_rows: int = field(default=128, metadata={"help": "Prompts of the task's test split."})
     reward_funcs: list[str] | None = field(
         default=None,
-        metadata={"help": "TRL's by name, or dotted paths. One component each; None is no reward."},
+        metadata={"help": "TRL's by name, dotted paths, or reward models by id. One component each."},
     )
     dry_run: bool = field(default=False, metadata={"help": "Build everything, take one step, save nothing."})
 
@@ -127,12 +128,14 @@ def _data(script: VPOScriptArguments, args: VPOConfig, mixture: DatasetMixtureCo
 
 
 def _reward(name: str) -> Any:
-    """A reward function by TRL's name for it, or by its dotted path."""
+    """A reward function by TRL's name for it or by its dotted path, or a reward model's id."""
     if name in _TRL_REWARDS:
         import trl.rewards
 
         found = getattr(trl.rewards, name)
         return found(max_completion_len=1280, soft_punish_cache=256) if name.startswith("get_") else found
+    if "/" in name:
+        return name  # a model id or a folder: the trainer loads it
     module, _, function = name.rpartition(".")
     if not module:
         raise ValueError(

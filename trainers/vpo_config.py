@@ -32,7 +32,8 @@ class VPOConfig(GRPOConfig):
             `"unlikeliness"`.
         diversity_options (`dict[str, Any]`, *optional*): Its fields, as `{"beta": 0.25}`.
         answer_credit (`str`, *optional*, defaults to `"set"`): What the tokens of an answer are paid: `"set"` (all
-            tokens of a completion the same), `"marginal"`, `"to_go"` or `"shapley"` (:mod:`vpo.objective.credit`).
+            tokens of a completion the same), `"marginal"`, `"to_go"`, `"gain"` or `"shapley"`
+            (:mod:`vpo.objective.credit`).
             Tokens outside of answers keep their set's advantage.
         answer_credit_share (`float`, *optional*, defaults to `1.0`): Share of it in an answer's advantage; the rest is
             the set's.
@@ -79,7 +80,7 @@ class VPOConfig(GRPOConfig):
         default=None, metadata={"help": "Fields of the diversity term, as {'beta': 0.25}."}
     )
     answer_credit: Credit = field(
-        default="set", metadata={"help": "Pay of an answer's tokens: 'set', 'marginal', 'to_go' or 'shapley'."}
+        default="set", metadata={"help": "Pay of an answer's tokens: 'set', 'marginal', 'to_go', 'gain', 'shapley'."}
     )
     answer_credit_share: float = field(
         default=1.0, metadata={"help": "Share of an answer's own credit in its advantage; the rest is the set's."}

@@ -12,7 +12,6 @@ K weightings.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,10 @@ from trainers.depth_replay import DepthReplay
 from trainers.diversity_inputs import answer_labels, mean_logps
 from trainers.evaluation import evaluation_metrics
 from trainers.exact_resume import ExactResume
-from trainers.payment import Paid, Payment
+from trainers.payment import Paid, Payment, deployment_weights
+from trainers.reward_models import RewardModel, with_reward_models
 from trainers.rollout_log import RolloutLog, rollout_rows
-from trainers.scored_batch import ScoredBatch, share_components
+from trainers.scored_batch import ScoredBatch, applicable, share_components
 from trainers.set_metrics import set_metrics
 from trainers.start_checks import check_policy, check_sampling
 from trainers.token_budget import TokenBudget
@@ -38,7 +38,6 @@ from trainers.vpo_config import VPOConfig
 from vpo.rewards import VectorReward
 from vpo.weightings import prompt_key
 
-RewardFunc = Callable[..., Any]
 logger = logging.getLogger(__name__)
 
 
@@ -51,7 +50,7 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
 
     Args:
         model: As for ``GRPOTrainer``; a looped policy is trained at its sampled depths (:mod:`trainers.depth_replay`).
-        reward_funcs: One TRL reward function or a list of them, sync or async.
+        reward_funcs: A TRL reward function, reward model or model id, or a list of them; functions sync or async.
         args: Settings; objective, number of answers and weightings are chosen there.
         train_dataset: As for ``GRPOTrainer``, with a ``prompt`` column.
         eval_dataset: As for ``GRPOTrainer``.
@@ -59,7 +58,7 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
 
     Raises:
         ValueError: The settings contradict each other, or TRL's training log-probabilities are not the model's own.
-        TypeError: A reward is a model or model id (wrap it in a function), or rewards come from an environment.
+        TypeError: Something is no reward, or rewards come from an environment.
     """
 
     _tag_names = ["trl", "vpo"]
@@ -75,7 +74,7 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
     def __init__(
         self,
         model: Any,
-        reward_funcs: RewardFunc | list[RewardFunc],
+        reward_funcs: Any,
         args: VPOConfig | None = None,
         train_dataset: Any = None,
         eval_dataset: Any = None,
@@ -91,7 +90,9 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
         self.answer_format = args.build_answer_format()
         self.payment = Payment(args)
         self._watch = CollinearityWatch(warns=args.objective == "vpo")
-        self.vector_reward = VectorReward(reward_funcs, self.answer_format)
+        tokenizers = kwargs.pop("reward_processing_classes", None)
+        functions = with_reward_models(reward_funcs, tokenizers, args, self.answer_format)
+        self.vector_reward = VectorReward(functions, self.answer_format)
         if args.ask_for_answers and args.num_answers > 1:
             train_dataset, eval_dataset = self._ask(train_dataset), self._ask(eval_dataset)
         self._scored: ScoredBatch | None = None
@@ -108,6 +109,9 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
         if args.num_answers > 1:
             self._stop_after_last_answer()
         check_policy(self)
+        for reward in functions:
+            if isinstance(reward, RewardModel):
+                reward.prepare(self.accelerator, self.is_deepspeed_enabled)
         self.token_budget = TokenBudget(args.max_generated_tokens)
         self.add_callback(self.token_budget)
         self._rollouts: RolloutLog | None = None
@@ -147,7 +151,7 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
         rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         share_components(self.vector_reward)
         rewards, mask = (tensor.to(self.accelerator.device) for tensor in self.vector_reward.collect())
-        if not self._warned and (rewards < 0).any():
+        if not self._warned and (rewards < 0).any():  # NaN, which does not apply, is not
             self._warned = True
             logger.warning(
                 "a negative reward came in: an answer set without an answer scores 0, which beats it. Shift the "
@@ -161,7 +165,10 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
             self.token_budget.add(int(lengths.sum()))
         labels = answer_labels(self.vector_reward, mask) if self.payment.needs_labels else None
         batch = (prompts, completions, completion_ids_list, inputs, self._sampled)
-        self._scored = ScoredBatch(gather(rewards), gather(mask), keys, labels, *batch)
+        group_size = self.num_generations if self.model.training else self.num_generations_eval
+        mask = gather(mask)
+        rewards, applies = applicable(gather(rewards), mask, group_size)
+        self._scored = ScoredBatch(rewards, mask, keys, labels, *batch, applies)
         return rewards_per_func
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -222,7 +229,7 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
         step = (self.state.global_step << 16) | index
         w_star = self.w_star(scored.rewards.shape[-1])
         groups = self.payment.groups(
-            scored.rewards, scored.mask, scored.keys, w_star, group_size, step, scored.labels, logps
+            scored.rewards, scored.mask, scored.keys, w_star, group_size, step, scored.labels, logps, scored.applies
         )
         return self.payment.pay(groups)
 
@@ -232,19 +239,8 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
         Raises:
             ValueError: ``component_weights`` has another length than the reward vectors.
         """
-        given = self.args.component_weights
-        if given is not None:
-            if len(given) != num_components:
-                raise ValueError(
-                    f"component_weights has {len(given)} entries, the reward vectors have {num_components} components "
-                    f"{self.vector_reward.components}: give one weight for each."
-                )
-            return torch.tensor(given)
-        shares: list[float] = []
-        for weight, adapter in zip(self.reward_weights.tolist(), self.vector_reward.adapters, strict=True):
-            count = len(adapter.components or ("unknown",))
-            shares += [weight / count] * count
-        return torch.tensor(shares)
+        by_function = list(zip(self.reward_weights.tolist(), self.vector_reward.adapters, strict=True))
+        return deployment_weights(self.args.component_weights, num_components, by_function)
 
     def _replace_logs(
         self, mode: str, scored: ScoredBatch, scores: Tensor, advantages: Tensor, group_size: int
@@ -263,10 +259,12 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
         metrics["set/reward"].append(scores.mean().item())
         if mode == "eval" and scored.mask.any():  # before an answer is read, w* may not be known
             w_star = self.w_star(scored.rewards.shape[-1])
-            for name, value in evaluation_metrics(scored.rewards, scored.mask, group_size, w_star).items():
+            found = evaluation_metrics(scored.rewards, scored.mask, group_size, w_star, scored.applies)
+            for name, value in found.items():
                 metrics[name].append(value)
         metrics["set/specialist_gain"].append(self._watch.see(scored.rewards, scored.mask, group_size))
-        for name, value in set_metrics(scored.rewards, scored.mask, group_size, self.vector_reward.components).items():
+        names = self.vector_reward.components
+        for name, value in set_metrics(scored.rewards, scored.mask, group_size, names, scored.applies).items():
             metrics[name].append(value)
 
     def _log_rollouts(self, scored: ScoredBatch, scores: Tensor, advantages: Tensor, index: int) -> None:

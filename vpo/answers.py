@@ -124,6 +124,24 @@ class AnswerFormat:
         request = "\n\n" + self.instruction()
         return prompt + request if isinstance(prompt, str) else _append_to_last_user_message(prompt, request)
 
+    def unask(self, prompt: Prompt) -> Prompt:
+        """Take back what `ask` appended; a prompt that was not asked comes back as it is."""
+        request = "\n\n" + self.instruction()
+        if self.num_answers == 1:
+            return prompt
+        if isinstance(prompt, str):
+            return prompt.removesuffix(request)
+        messages = list(prompt)
+        for index in reversed(range(len(messages))):
+            if messages[index].get("role") == "user":
+                content = messages[index].get("content")
+                if isinstance(content, str):
+                    messages[index] = {**messages[index], "content": content.removesuffix(request)}
+                elif isinstance(content, list) and content and content[-1] == {"type": "text", "text": request}:
+                    messages[index] = {**messages[index], "content": content[:-1]}
+                break
+        return messages
+
     def render(self, answers: Sequence[str], reasoning: str = "") -> str:
         """Write a completion that `parse` reads back as these answers, stripped.
 

@@ -1,8 +1,9 @@
 """What counts as a reward: checks what a reward function returned for its answers, and makes plain vectors of it.
 
 A reward is a finite number (bool, Python, numpy or torch), or a list, tuple, 1-D array or dict of them, with the same
-components for every answer of a run. Everything else is a `RewardError` that names function, place and value; nothing
-is repaired, since a silently wrong reward costs a training run.
+components for every answer of a run. None, for a whole reward or for a component, is TRL's "does not apply here": a
+prompt with three tests of at most sixteen, a task among several. Everything else is a `RewardError` that names the
+function, place and value; nothing is repaired, since a silently wrong reward costs a training run.
 
 Shape letters: D components.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 _FLOAT32_MAX = (2 - 2.0**-23) * 2.0**127  # rewards become float32 tensors
@@ -34,7 +36,8 @@ def check_rewards(
             ``name[0]``, ``name[1]``... for a list, the function's name for a number.
 
     Returns:
-        One vector of D finite floats an answer, and the names of the components (None if they are still unknown).
+        One vector of D floats an answer, NaN where None was returned and finite elsewhere, and the names of the
+        components (None if they are still unknown).
 
     Raises:
         RewardError: The count is wrong, a value is not a finite float32 number, or the components differ.
@@ -52,6 +55,11 @@ def check_rewards(
             "Score every entry of `completions`, in order; skip none, and do not score once a prompt."
         )
     vectors = []
+    if components is None:  # a None that comes first must not decide how many there are
+        rewards = [_plain(reward) for reward in rewards]
+        shown = next((reward for reward in rewards if reward is not None), None)
+        with suppress(ValueError):  # it is found again below, where its place is known
+            components = _vector(shown, func_name, None)[1] if rewards else None
     for place, reward in zip(places, rewards, strict=True):
         try:
             vector, names = _vector(_plain(reward), func_name, components)
@@ -67,6 +75,9 @@ def check_rewards(
 
 
 def _vector(reward: Any, func_name: str, components: tuple[str, ...] | None) -> tuple[list[float], tuple[str, ...]]:
+    if reward is None:
+        names = components or (func_name,)
+        return [math.nan] * len(names), names
     if isinstance(reward, dict):
         entries = {str(name): entry for name, entry in reward.items()}
         if components is not None and set(entries) == set(components):
@@ -83,24 +94,28 @@ def _vector(reward: Any, func_name: str, components: tuple[str, ...] | None) -> 
     if not fits:
         raise ValueError(
             f"expected the components {', '.join(components or ())}. Return the same components for every answer of "
-            "the run, with a neutral value where one does not apply."
+            "the run, with None where one does not apply."
         )
     return values, components or names
 
 
 def _number(entry: Any) -> float:
     entry = _plain(entry)
+    if entry is None:
+        return math.nan
     if not isinstance(entry, numbers.Real):
         raise ValueError(
-            "expected a finite number, or a list or dict of them. Where a reward does not apply, return its neutral "
-            "value."
+            "expected a finite number, or a list or dict of them. Where a reward does not apply, return None."
         )
     try:
         value = float(entry)
     except OverflowError:  # an int of more than 308 digits
         value = math.inf
     if not abs(value) <= _FLOAT32_MAX:  # NaN fails every comparison
-        raise ValueError("expected a finite number within float32. Find the cause, or return the lowest reward.")
+        raise ValueError(
+            "expected a finite number within float32. Find the cause, return the lowest reward, or None where the "
+            "reward does not apply."
+        )
     return value
 
 

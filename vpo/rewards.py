@@ -5,9 +5,9 @@ completions, it parses the answers, calls the user's function once on the flat l
 completion's prompt and columns), keeps one reward vector an answer, and gives TRL one number a completion for its
 metrics. A function may return a number an answer (one component) or a list, array or dict (several).
 
-NaN, None, infinity, a wrong count or an exception stop the run with a `RewardError` that says where. TRL's "None = does
-not apply" has no meaning within a vector: give such a component its neutral value. Reward models (``nn.Module``, model
-ids) are not supported yet: wrap the model in a function.
+None is TRL's "does not apply": for a component that is None on all answers to a prompt, that prompt has a shorter
+vector; None on some of them counts as 0. NaN, infinity, a wrong count or an exception stop the run with a `RewardError`
+that says where. A reward model (``nn.Module`` or model id) is made a function by :mod:`trainers.reward_models`.
 
 Shape letters: B completions of a batch on this process, M answers a completion, D components.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ class RewardBatch:
     """What one function gave to the answers of one batch.
 
     Attributes:
-        values: B rows, each with one reward vector an answer.
+        values: B rows, each with one reward vector an answer; NaN for a component that does not apply.
         components: Names of the entries of a vector. None when they are not known: no answer in this batch nor before.
         answer_sets: The B parsed completions.
     """
@@ -89,7 +90,8 @@ class AnswerReward:
             **kwargs: Whatever else TRL gives to a reward function.
 
         Returns:
-            B floats: the mean over a completion's answers of the sum of their components, 0.0 without an answer.
+            B floats: the mean over a completion's answers of the sum of their components, 0.0 without an answer; None
+            where no component applies.
 
         Raises:
             RewardError: The function raised, or a reward is not a finite number, or their count or length is wrong.
@@ -140,12 +142,12 @@ class AnswerReward:
 
         return log
 
-    def _keep(self, answer_sets: tuple[AnswerSet, ...], output: Any) -> list[float]:
+    def _keep(self, answer_sets: tuple[AnswerSet, ...], output: Any) -> list[float | None]:
         places = [(row, number) for row, found in enumerate(answer_sets) for number in range(1, len(found.answers) + 1)]
         vectors, self.components = check_rewards(output, places, self.__name__, self.components)
         values = _regroup(vectors, answer_sets)
         self.last = RewardBatch(values, self.components, answer_sets)
-        return [sum(map(sum, row)) / len(row) if row else 0.0 for row in values]
+        return [_summary(row) for row in values]
 
     def _failure(self, error: Exception, num_answers: int) -> RewardError:
         return RewardError(
@@ -155,7 +157,7 @@ class AnswerReward:
 
 
 class _AsyncAnswerReward(AnswerReward):
-    async def __call__(self, prompts: list[Any], completions: list[Any], **kwargs: Any) -> list[float]:
+    async def __call__(self, prompts: list[Any], completions: list[Any], **kwargs: Any) -> list[float | None]:
         """Score the answers of a batch; as `AnswerReward.__call__`, awaiting the function."""
         answer_sets, call = self._prepare(prompts, completions, kwargs)
         try:
@@ -233,8 +235,9 @@ def stack(batches: Sequence[RewardBatch], num_answers: int) -> tuple[Tensor, Ten
         num_answers: M, at least the number of answers of any completion.
 
     Returns:
-        (B, M, D) float32 rewards, 0 where there is no answer, and the (B, M) bool mask of existing answers. A function
-        whose components are unknown counts as one; there is no answer then, so all rows are 0 and the mask is False.
+        (B, M, D) float32 rewards, 0 where there is no answer and NaN where a component does not apply, and the (B, M)
+        bool mask of existing answers. A function whose components are unknown counts as one; there is no answer then,
+        so all rows are 0 and the mask is False.
 
     Raises:
         RewardError: The batches do not hold the same answers, or more than ``num_answers`` of them.
@@ -266,9 +269,17 @@ def _check_func(func: Any) -> None:
     if isinstance(func, (str, nn.Module)) or not callable(func):
         what = f"a {type(func).__name__} (nn.Module)" if isinstance(func, nn.Module) else repr(func)
         raise TypeError(
-            f"{what} was given as a reward function: expected a function; reward models are not supported yet. Wrap "
-            "the model in one: def reward(prompts, completions, **kwargs), which runs it and returns a float an answer."
+            f"{what} was given as a reward function: expected a function. VPOTrainer makes functions of reward models; "
+            "outside of it use trainers.reward_models.RewardModel."
         )
+
+
+def _summary(vectors: list[list[float]]) -> float | None:
+    """What TRL shows for a completion; None is its word for a reward that does not apply."""
+    given = [value for vector in vectors for value in vector if not math.isnan(value)]
+    if vectors and not given:
+        return None
+    return sum(given) / len(vectors) if vectors else 0.0
 
 
 def _unwrap(func: Any) -> Any:

@@ -26,6 +26,7 @@ ARMS = {
         "weighting_center": "w_star",
         "alpha": "1/d",
     },
+    "missing": {"answer_credit": "gain", "objective_options": {"coverage": 1.0}},
 }
 
 
@@ -35,6 +36,11 @@ def length_and_blue(completions, **kwargs):
 
 def red(completions, **kwargs):
     return [float("red" in c) for c in completions]
+
+
+def red_for_some(prompts, completions, **kwargs):
+    """A component that half of the prompts do not have."""
+    return [float("red" in c) if p < "go e" else None for p, c in zip(prompts, completions, strict=True)]
 
 
 def main(out: Path, arm: str) -> None:
@@ -89,7 +95,7 @@ def main(out: Path, arm: str) -> None:
     )
     trainer = VPOTrainer(
         model=model,
-        reward_funcs=[length_and_blue, red],
+        reward_funcs=[length_and_blue, red_for_some if arm == "missing" else red],
         args=args,
         train_dataset=Dataset.from_dict({"prompt": [f"go {c}" for c in "abcdefgh"]}),
         processing_class=tokenizer,

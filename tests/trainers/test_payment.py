@@ -111,7 +111,7 @@ def test_gdpo_trains_as_trls_normalize_then_sum(make_policy, tokenizer, prompts,
     torch.testing.assert_close(our_weights, their_weights, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("credit", ["marginal", "to_go", "shapley"])
+@pytest.mark.parametrize("credit", ["marginal", "to_go", "gain", "shapley"])
 def test_an_answers_tokens_get_its_credit_and_all_others_the_sets_advantage(credit, make_trainer, tokenizer):
     trainer = make_trainer(answer_credit=credit, answer_credit_share=0.75)
     outputs, (groups,) = outputs_of(trainer)

@@ -29,13 +29,14 @@ def run(folder: Path, processes: int, arm: str) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory):
-    arms = ("vpo", "multi_rlvr", "everything")
+    arms = ("vpo", "multi_rlvr", "everything", "missing")
     return {name: run(tmp_path_factory.mktemp(name) / "run", 1, name)[0] for name in arms}
 
 
 @pytest.mark.distributed
 @pytest.mark.parametrize(
-    ("processes", "arm"), [(2, "vpo"), (3, "vpo"), (3, "multi_rlvr"), (2, "everything"), (3, "everything")]
+    ("processes", "arm"),
+    [(2, "vpo"), (3, "vpo"), (3, "multi_rlvr"), (2, "everything"), (3, "everything"), (3, "missing")],
 )
 def test_processes_agree_with_one_process(processes, arm, single, tmp_path):
     """Weightings (through the scores), rewards, advantages and, after four steps, the weights of the policy.

@@ -341,8 +341,8 @@ def test_settings_that_contradict_each_other_are_refused(options, message, argum
         VPOConfig(**arguments, **options)
 
 
-def test_reward_models_and_tools_are_refused_with_a_way_out(make_policy, tokenizer, prompts, arguments):
-    with pytest.raises(TypeError, match="Wrap"):
+def test_what_is_no_reward_and_tools_are_refused_with_a_way_out(make_policy, tokenizer, prompts, arguments):
+    with pytest.raises(TypeError, match="expected a sequence classifier, or a function"):
         VPOTrainer(model=make_policy(), reward_funcs=torch.nn.Linear(2, 2), args=VPOConfig(**arguments))
     with pytest.raises(TypeError, match="tools and environments are not supported"):
         VPOTrainer(model=make_policy(), reward_funcs=length_reward, args=VPOConfig(**arguments), tools=[print])

@@ -28,6 +28,8 @@ def credit_in_loops(answers: dict[int, list[float]], weights: list[list[float]],
             result[place] = value(everything) - value(everything - {place})
         elif credit == "to_go":
             result[place] = value(everything) - value({p for p in answers if p < place})
+        elif credit == "gain":
+            result[place] = value({p for p in answers if p <= place}) - value({p for p in answers if p < place})
         elif credit == "shapley":
             total = 0.0
             for order in itertools.permutations(answers):
@@ -40,7 +42,7 @@ def credit_in_loops(answers: dict[int, list[float]], weights: list[list[float]],
 
 
 @settings(deadline=None, max_examples=60)
-@given(answer_groups(most_members=3), st.sampled_from(["set", "marginal", "to_go", "shapley"]))
+@given(answer_groups(most_members=3), st.sampled_from(["set", "marginal", "to_go", "gain", "shapley"]))
 def test_credit_equals_plain_loops(groups, credit):
     got = answer_credit(VPO(), groups, credit)
     for prompt, member in itertools.product(range(got.shape[0]), range(got.shape[1])):
@@ -58,9 +60,10 @@ def test_credit_equals_plain_loops(groups, credit):
 @given(
     answer_groups(most_members=3),
     st.sampled_from([VPO(), VPO(anchor=0.3), VPO(coverage=2.0), VPO(utility="hypervolume"), MultiRLVR("max")]),
+    st.sampled_from(["shapley", "gain"]),
 )
-def test_shapley_shares_add_up_to_the_score(groups, objective):
-    total = answer_credit(objective, groups, "shapley").sum(-1)
+def test_shapley_shares_and_gains_add_up_to_the_score(groups, objective, credit):
+    total = answer_credit(objective, groups, credit).sum(-1)
     torch.testing.assert_close(total, objective.scores(groups), **TOLERANCE)
 
 
@@ -70,7 +73,17 @@ def test_a_superfluous_answer_earns_nothing_and_a_bad_one_is_not_paid_for_its_ne
     assert answer_credit(VPO(), groups, "set").tolist() == [[[0.5, 0.5, 0.5]]]
     assert answer_credit(VPO(), groups, "marginal").tolist() == [[[0.0, 0.0, 0.0]]]
     assert answer_credit(VPO(), groups, "to_go").tolist() == [[[0.5, 0.0, 0.0]]]
+    assert answer_credit(VPO(), groups, "gain").tolist() == [[[0.5, 0.0, 0.0]]]
     assert answer_credit(VPO(), groups, "shapley").tolist() == [[[0.25, 0.25, 0.0]]]
+
+
+def test_the_gain_of_the_first_answer_under_tastes_about_w_star_is_its_scalar():
+    """So "gain" asks of the first answer what GRPO asks of the only one."""
+    rewards = torch.rand(2, 4, 3, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    tastes = torch.tensor([[[0.2, 0.8], [0.4, 0.6]]], dtype=torch.float64).expand(2, -1, -1)
+    groups = AnswerGroups(rewards, torch.ones(2, 4, 3, dtype=torch.bool), torch.tensor([0.3, 0.7]), tastes)
+    got = answer_credit(VPO(), groups, "gain")[..., 0]
+    torch.testing.assert_close(got, groups.utilities()[..., 0], atol=1e-6, rtol=0)
 
 
 def test_credit_of_coverage_leaves_the_peers_answers_where_they_are():
@@ -91,7 +104,7 @@ def test_every_answer_with_its_sets_credit_gets_its_sets_advantage(groups, scale
 
 
 @settings(deadline=None, max_examples=60)
-@given(answer_groups(), st.sampled_from(["marginal", "to_go", "shapley"]))
+@given(answer_groups(), st.sampled_from(["marginal", "to_go", "gain", "shapley"]))
 def test_advantages_of_the_ith_answers_of_a_group_sum_to_nothing(groups, credit):
     objective = VPO()
     scores = objective.scores(groups)
@@ -130,7 +143,7 @@ def test_to_go_is_an_unbiased_gradient_of_the_set_reward_and_marginal_is_not():
     assert (got["marginal"] - true).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("credit", ["marginal", "to_go", "shapley"])
+@pytest.mark.parametrize("credit", ["marginal", "to_go", "gain", "shapley"])
 @pytest.mark.parametrize("scale", ["group", "batch"])
 def test_sets_that_score_alike_for_different_reasons_give_no_huge_advantages(credit, scale):
     sets = torch.tensor([[[1.0], [0.0]], [[0.0], [1.0]], [[1.0], [1.0]], [[1.0], [0.0]]]).unsqueeze(0)
@@ -144,7 +157,7 @@ def test_sets_that_score_alike_for_different_reasons_give_no_huge_advantages(cre
 def test_unknown_credit_and_too_many_answers_are_refused():
     mask = torch.ones(1, 1, 11, dtype=torch.bool)
     groups = AnswerGroups(torch.rand(1, 1, 11, 1), mask, torch.ones(1), torch.ones(1, 1, 1))
-    with pytest.raises(ValueError, match="credit is 'own': expected one of set, marginal, to_go, shapley"):
+    with pytest.raises(ValueError, match="credit is 'own': expected one of set, marginal, to_go, gain, shapley"):
         answer_credit(VPO(), groups, "own")
     with pytest.raises(ValueError, match="Shapley values of 11 answers: expected at most 10"):
         answer_credit(VPO(), groups, "shapley")

@@ -267,9 +267,9 @@ def test_adapters_are_copied_and_pickled(func):
 
 
 def test_what_is_no_reward_is_refused_with_the_place_of_the_answer():
-    message = "'func' returned None for answer 1 of completion 2 of the batch: expected a finite number"
+    message = "'func' returned nan for answer 1 of completion 2 of the batch: expected a finite number"
     with pytest.raises(RewardError, match=message):
-        call(returning([0.0, 1.0, None]))
+        call(returning([0.0, 1.0, math.nan]))
 
 
 def test_another_number_of_components_in_a_later_batch_is_refused():
@@ -296,13 +296,13 @@ def test_a_failed_call_leaves_no_batch_behind():
 @pytest.mark.parametrize(
     ("func", "message"),
     [
-        ("org/reward-model", "'org/reward-model' was given .*reward models are not supported yet. Wrap the model"),
+        ("org/reward-model", "'org/reward-model' was given .*expected a function. VPOTrainer makes functions"),
         (torch.nn.Linear(1, 1), r"a Linear \(nn.Module\) was given"),
         (3, "3 was given as a reward function: expected a function"),
         (None, "None was given"),
     ],
 )
-def test_reward_models_and_what_cannot_be_called_are_refused(func, message):
+def test_reward_models_outside_of_a_trainer_and_what_cannot_be_called_are_refused(func, message):
     with pytest.raises(TypeError, match=message):
         AnswerReward(func, THREE)
     with pytest.raises(TypeError, match=message):

@@ -7,6 +7,10 @@ Answer i of a completion that holds m of them is paid
   independently, while in truth answer i was read by the later ones.
 * "to_go": ``R(S) - R(answers before i)``. What came before cannot be the work of answer i and is a baseline; what comes
   after may be. This is the unbiased policy gradient of R(S), with less variance than paying R(S).
+* "gain": ``R(answers up to i) - R(answers before i)``, what it adds to those before it. The gains add up to R(S). The
+  first answer is paid as if it stood alone, under uniform weightings its scalar w* . r, and each further one what the
+  ones before it left open: a greedy set, which for a submodular R(S) is within 1 - 1/e of the best (Nemhauser, Wolsey
+  and Fisher, 1978). No answer is paid for making room for later ones, so it is biased against R(S).
 * "shapley": the mean of its marginal contribution over all orders of the answers. The shares add up to R(S).
 
 Shape letters: P prompts, G completions a prompt, M answers a completion.
@@ -25,7 +29,7 @@ from vpo.objective.advantages import Scale, score_scale
 from vpo.objective.base import Objective
 from vpo.objective.groups import AnswerGroups
 
-Credit = Literal["set", "marginal", "to_go", "shapley"]
+Credit = Literal["set", "marginal", "to_go", "gain", "shapley"]
 MOST_FOR_SHAPLEY = 10  # answers: all their subsets are scored
 
 
@@ -35,7 +39,7 @@ def answer_credit(objective: Objective, groups: AnswerGroups, credit: Credit) ->
     Args:
         objective: One that scores sets.
         groups: The answers.
-        credit: "marginal", "to_go" or "shapley"; "set" gives every answer its set's score.
+        credit: "marginal", "to_go", "gain" or "shapley"; "set" gives every answer its set's score.
 
     Returns:
         (P, G, M), 0 where there is no answer.
@@ -56,6 +60,9 @@ def answer_credit(objective: Objective, groups: AnswerGroups, credit: Credit) ->
             parts.append(whole - objective.scores(groups, _without(mask, slice(index, index + 1))))
         elif credit == "to_go":
             parts.append(whole - objective.scores(groups, _without(mask, slice(index, None))))
+        elif credit == "gain":
+            upto = objective.scores(groups, _without(mask, slice(index + 1, None)))
+            parts.append(upto - objective.scores(groups, _without(mask, slice(index, None))))
         elif credit != "shapley":
             raise ValueError(f"credit is {credit!r}: expected one of {', '.join(get_args(Credit))}.")
     if not parts:

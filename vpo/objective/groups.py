@@ -16,7 +16,7 @@ class AnswerGroups:
     """Answers of P prompts with G completions each.
 
     Args:
-        rewards: (P, G, M, D) reward vectors, higher is better; not read where ``mask`` is False.
+        rewards: (P, G, M, D) reward vectors, higher is better; not read where ``mask`` or ``applies`` is False.
         mask: (P, G, M) bool, False where there is no answer.
         w_star: (D,) or (P, D) weights of deployment.
         weights: (P, K, D) drawn weightings, shared by a group; None where none are drawn.
@@ -24,6 +24,8 @@ class AnswerGroups:
             integrates over it instead; a component with 0 has no weight.
         labels: (P, G, M) int64; answers of a group that count as the same have the same label.
         logps: (P, G) mean log-probability of a completion's tokens when it was sampled, in nats.
+        applies: (P, D) bool, components that a prompt has; None for all of them. The others count as 0 with weight 0;
+            weightings must give them none.
 
     Raises:
         ValueError: The shapes do not fit.
@@ -36,6 +38,7 @@ class AnswerGroups:
     concentration: Tensor | None = None
     labels: Tensor | None = None
     logps: Tensor | None = None
+    applies: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.rewards.ndim != 4 or self.rewards.shape[-1] == 0 or not self.rewards.is_floating_point():
@@ -59,6 +62,10 @@ class AnswerGroups:
             self._check("labels", self.labels, self.rewards.shape[:3])
         if self.logps is not None:
             self._check("logps", self.logps, self.rewards.shape[:2])
+        if self.applies is not None:
+            self._check("applies", self.applies, (prompts, dim))
+            object.__setattr__(self, "rewards", torch.where(self.applies[:, None, None], self.rewards, 0.0))
+            object.__setattr__(self, "w_star", torch.where(self.applies, self.w_star, 0.0))
 
     def _check(self, name: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
         if tensor.shape != expected:

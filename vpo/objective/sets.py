@@ -96,6 +96,8 @@ class VPO(Objective):
     def _value(self, groups: AnswerGroups, rewards: Tensor, mask: Tensor) -> Tensor:
         """(P, G, A, D) rewards of sets of any size -> (P, G)."""
         if self.utility == "hypervolume":
+            if groups.applies is not None:  # a side of length 1: the volume is that of the other components
+                rewards = rewards.masked_fill(~groups.applies[:, None, None], self.reference + 1)
             return hypervolume(rewards, mask, self.reference)
         if groups.weights is not None:
             weights = groups.weights.unsqueeze(1)

@@ -21,12 +21,14 @@ class Arm:
         objective: ``VPOConfig.objective``.
         num_answers: m.
         options: ``VPOConfig.objective_options``.
+        config: Further fields of ``VPOConfig``, such as ``{"answer_credit": "gain"}``.
     """
 
     name: str
     objective: str
     num_answers: int
     options: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 GRPO = Arm("GRPO", "grpo", 1)

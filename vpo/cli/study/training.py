@@ -112,6 +112,7 @@ def train_arm(run: Path, settings: Settings, arm: Arm) -> None:
     rows = [task.row(maze, arm.num_answers) for maze in islice(mazes, settings.prompts_per_step * most_steps)]
     arguments = VPOConfig(
         **common_arguments(folder, settings.seed),
+        **arm.config,
         save_steps=20,
         objective=arm.objective,
         objective_options=arm.options or None,
