@@ -63,7 +63,7 @@ def warm_start(seed: int, sizes: Sizes, folder: Path) -> tuple[Path, float]:
     from vpo.looped import RandomDepth
     from vpo.looped.calibrate import calibrate
     from vpo.tasks import get_task
-    from vpo.tasks.maze.policy import tiny_policy, warm_start_rows
+    from vpo.tasks.tiny_policy import tiny_policy, warm_start_rows
 
     start, done = folder / "start", folder / "start" / "tol.json"
     if done.exists():

@@ -58,7 +58,7 @@ def main() -> int:
                 row.setdefault(f"best@{k}", []).append(values.at(k)[0])
             for k in ks:
                 row.setdefault(f"E_w[{k}]", []).append(values.at(k)[1])
-            for label, value in [("L1", values.pool_l1), ("distinct", values.distinct), ("compl.", values.completion)]:
+            for label, value in [("L1", values.pool_l1), ("distinct", values.distinct), ("compl.", values.valid)]:
                 row.setdefault(label, []).append(value)
         for arm in ARMS:
             facts = stage_facts(run, f"arms/{arm.name}")
@@ -82,7 +82,7 @@ def main() -> int:
         },
         "blind": {f"best@{k}": blind.at(k)[0] for k in ks}
         | {f"E_w[{k}]": blind.at(k)[1] for k in ks}
-        | {"L1": blind.pool_l1, "distinct": blind.distinct, "compl.": blind.completion},
+        | {"L1": blind.pool_l1, "distinct": blind.distinct, "compl.": blind.valid},
         "oracle": {"best": float(oracle.mean()), "E_w": float(oracle_expected.mean())},
         "checks": checks,
     }

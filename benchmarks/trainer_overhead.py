@@ -29,7 +29,7 @@ from eval.bootstrap import mean_and_error
 from trainers import VPOConfig, VPOTrainer
 from trainers.warm_start import WarmStartTrainer
 from vpo.tasks.maze import Maze, MazeTask
-from vpo.tasks.maze.policy import tiny_policy, warm_start_rows
+from vpo.tasks.tiny_policy import tiny_policy, warm_start_rows
 
 PROMPTS, GROUP, ANSWERS = 12, 8, 3
 

@@ -86,7 +86,7 @@ def test_a_dry_run_takes_one_step_and_saves_nothing(recipe, tmp_path, monkeypatc
 
 def test_a_task_brings_prompts_rewards_and_its_tag(tmp_path, capsys):
     from vpo.tasks import get_task
-    from vpo.tasks.maze.policy import tiny_policy
+    from vpo.tasks.tiny_policy import tiny_policy
 
     policy, tokenizer = tiny_policy(get_task("maze"), 2, 0)
     policy.save_pretrained(tmp_path / "policy")

@@ -11,8 +11,12 @@ def get_task(name: str, **options: Any) -> Any:
     Raises:
         ValueError: No task has that name.
     """
-    if name != "maze":
-        raise ValueError(f"there is no task {name!r}: known tasks are 'maze'.")
-    from vpo.tasks.maze import MazeTask
+    if name == "maze":
+        from vpo.tasks.maze import MazeTask
 
-    return MazeTask(**options)
+        return MazeTask(**options)
+    if name == "knapsack":
+        from vpo.tasks.knapsack import KnapsackTask
+
+        return KnapsackTask(**options)
+    raise ValueError(f"there is no task {name!r}: known tasks are 'maze' and 'knapsack'.")

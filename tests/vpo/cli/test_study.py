@@ -114,6 +114,7 @@ def test_pools_become_curves(tmp_path):
     settings = Settings(**QUICK)
     rng = np.random.default_rng(0)
     rewards = rng.random((5, 2, 3, 4))
+    rewards[0, 0] = 0.0  # three answers that earn nothing
     (tmp_path / "pools" / "VPO").mkdir(parents=True)
     np.savez(tmp_path / "pools" / "VPO" / "m3.npz", rewards=rewards, answers=np.full((5, 2, 3), "a1"))
     curves = pool_curves(tmp_path, settings, "VPO", 3)
@@ -123,7 +124,7 @@ def test_pools_become_curves(tmp_path):
     assert curves.at(30) == curves.at(6)  # beyond the pool there is nothing more to find
     assert curves.distinct == 1
     assert curves.pool_l1 == pytest.approx(pool_l1(rewards.reshape(5, 6, 4)).mean())
-    assert curves.completion == pytest.approx(rewards[..., 0].mean())
+    assert curves.valid == pytest.approx(27 / 30)
 
 
 def test_a_missing_answer_is_no_further_kind_of_answer(tmp_path):
@@ -134,11 +135,11 @@ def test_a_missing_answer_is_no_further_kind_of_answer(tmp_path):
     np.savez(tmp_path / "pools" / "VPO" / "m3.npz", rewards=rewards, answers=answers)
     curves = pool_curves(tmp_path, Settings(**QUICK), "VPO", 3)
     assert (curves.pool_l1, curves.distinct) == (0.0, 1.0)
-    assert curves.completion == pytest.approx(5 / 6)
+    assert curves.valid == pytest.approx(5 / 6)
 
 
 def test_no_fixed_set_of_routes_beats_the_oracle():
-    settings = Settings(**{**QUICK, "eval_mazes": 12})
+    settings = Settings(**{**QUICK, "eval_examples": 12})
     blind, (best, expected) = blind_curves(settings), oracle_values(settings)
     assert blind.best.shape == (12, 6)
     assert (np.diff(blind.best.mean(0)) >= 0).all()

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vpo.tasks import get_task
-from vpo.tasks.maze.controls import best_blind_set, oracle_front, route_table
+from vpo.tasks.controls import best_blind_set, reward_table
+from vpo.tasks.maze.controls import oracle_front
 from vpo.tasks.maze.drawing import draw_routes
 from vpo.tasks.maze.grid import Maze, MazeConfig, distances, mazes
 from vpo.tasks.maze.routes import (
@@ -161,7 +162,7 @@ def test_the_blind_set_is_the_best_single_route_and_never_worse_with_more():
     stream = list(itertools.islice(MazeTask().examples("train"), 60))
     rng = random.Random(0)
     routes = sorted({write_route(teacher_route(maze, rng), "cells") for maze in stream})
-    table = route_table(routes, stream, "cells")
+    table = reward_table(MazeTask(), routes, stream)
     weights = np.full((1, 4), 0.25)
     chosen = best_blind_set(table, weights, 5)
     assert chosen[0] == table.mean(-1).mean(0).argmax()

@@ -56,6 +56,6 @@ def acceptance(
         Check("E_w[best@3]: VPO - GRPO", vpo.at(3)[1] - grpo.at(3)[1], 0.04),
         Check("E_w[best@3]: VPO - base", vpo.at(3)[1] - base.at(3)[1], 0.06),
         Check("pool L1: VPO / GRPO", vpo.pool_l1 / max(grpo.pool_l1, 1e-9), 3.0, signed=False),
-        Check("completion: VPO / GRPO", vpo.completion / max(grpo.completion, 1e-9), 0.9, signed=False),
+        Check("completion: VPO / GRPO", vpo.valid / max(grpo.valid, 1e-9), 0.9, signed=False),
         Check(f"best@{last}: VPO - GRPO", vpo.at(last)[0] - grpo.at(last)[0], -0.01),
     ]

@@ -93,7 +93,7 @@ def _table(
     for name, c in every.items():
         metrics: dict[str, float | None] = {f"best@{k}": c.at(k)[0] for k in sorted({1, 3, last})}
         metrics |= {f"E_w[best@{k}]": c.at(k)[1] for k in sorted({3, last})}
-        metrics |= {"pool L1": c.pool_l1, "distinct": c.distinct, "completion share": c.completion}
+        metrics |= {"pool L1": c.pool_l1, "distinct": c.distinct, "completion share": c.valid}
         arm = next((arm for arm in settings.arms if arm.name == name), None)
         if arm is not None:
             facts = stage_facts(run, f"arms/{arm.name}")
@@ -145,7 +145,7 @@ def _gallery(run: Path, settings: Settings, policies: dict[str, int], num: int =
     for name, count in policies.items():
         with np.load(pool_file(run, name, count, shuffled=False)) as pool:
             answers[name] = pool["answers"]
-    for i, maze in enumerate(islice(task.examples("test"), min(num, settings.eval_mazes))):
+    for i, maze in enumerate(islice(task.examples("test"), min(num, settings.eval_examples))):
         panels = {}
         for name in policies:
             routes = [walk(str(text), maze, task.notation).cells for text in answers[name][i].ravel()]

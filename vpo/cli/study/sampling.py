@@ -1,4 +1,4 @@
-"""The stages after training: pools of answers on held-out mazes, and search with a policy."""
+"""The stages after training: pools of answers on held-out examples, and search with a policy."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def policy_folder(run: Path, policy: str) -> Path:
 
 
 def draw_pools(run: Path, settings: Settings, policy: str) -> None:
-    """Draw ``pool_answers`` answers of a policy for every held-out maze; leaves ``pools/POLICY/*.npz``.
+    """Draw ``pool_answers`` answers of a policy for every held-out example; leaves ``pools/POLICY/*.npz``.
 
-    Drawn again with shuffled prompts: the policy is shown another maze, and what it still earns, it earns without
+    Drawn again with shuffled prompts: the policy is shown another example, and what it still earns, it earns without
     reading. The base answers in both forms, single and in sets, so that neither arm is compared with the wrong one.
     """
     quiet()
@@ -52,28 +52,29 @@ def draw_pools(run: Path, settings: Settings, policy: str) -> None:
 def _draw_pool(
     settings: Settings, sampler: ModelSampler, policy: str, num_answers: int, shuffled: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(P, C, M, D) reward vectors and (P, C, M) texts of the answers to every held-out maze."""
+    """(P, C, M, D) reward vectors and (P, C, M) texts of the answers to every held-out example."""
     task = settings.task
-    mazes = list(islice(task.examples("test"), settings.eval_mazes))
-    shown = [*mazes[1:], mazes[0]] if shuffled else mazes
+    examples = list(islice(task.examples("test"), settings.eval_examples))
+    rows = [task.row(example, num_answers) for example in examples]
+    shown = [*examples[1:], examples[0]] if shuffled else examples
     completions = settings.pool_answers // num_answers
     answer_format = task.answer_format(num_answers)
     requests = [
         Request(
             id=i * completions + c,
-            prompt=task.prompt(maze, num_answers),
+            prompt=task.prompt(example, num_answers),
             seed=request_seed(settings.seed, f"pool-{policy}-{i}", c),
             max_new_tokens=task.completion_tokens(num_answers),
         )
-        for i, maze in enumerate(shown)
+        for i, example in enumerate(shown)
         for c in range(completions)
     ]
-    rewards = np.zeros((len(mazes), completions, num_answers, len(task.components)))
-    texts = np.full((len(mazes), completions, num_answers), "", dtype=object)
+    rewards = np.zeros((len(examples), completions, num_answers, len(task.components)))
+    texts = np.full((len(examples), completions, num_answers), "", dtype=object)
     for generation in sampler.sample(requests):
         i, c = divmod(generation.request_id, completions)
         for j, answer in enumerate(answer_format.parse(generation.text).answers):
-            rewards[i, c, j] = task.score(answer, {"maze": mazes[i].to_json()})
+            rewards[i, c, j] = task.score(answer, rows[i])
             texts[i, c, j] = answer
     return rewards, texts.astype(str)
 
@@ -88,9 +89,9 @@ def run_searches(run: Path, settings: Settings, policy: str) -> None:
     quiet()
     task, source = settings.task, policy_folder(run, policy)
     num_answers = settings.num_answers if policy == "base" else settings.arm(policy).num_answers
-    mazes = list(islice(task.examples("test"), settings.search_mazes))
+    examples = list(islice(task.examples("test"), settings.search_examples))
     answer_format = task.answer_format(num_answers)
-    problems = [TaskProblem(task, task.row(maze, num_answers), answer_format) for maze in mazes]
+    problems = [TaskProblem(task, task.row(example, num_answers), answer_format) for example in examples]
     model = AutoModelForCausalLM.from_pretrained(source)
     model.config.name_or_path = policy  # names it in the ledger; a run that is moved must still be able to continue
     sampler = ModelSampler(model, AutoTokenizer.from_pretrained(source), batch_size=512)

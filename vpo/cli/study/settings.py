@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vpo.tasks.maze import MazeConfig, MazeTask
+from vpo.tasks import get_task
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,18 @@ class Settings:
         arms: Ways to train from the same warm start.
         num_answers: m of the multi-answer arms.
         warm_start_steps: Supervised steps of ``warm_start_batch`` completions.
-        train_mazes: Mazes of the warm start.
+        train_examples: Examples of the warm start.
         generated_tokens: Completion tokens that every arm may generate in reinforcement learning.
-        prompts_per_step: Mazes in a step.
+        prompts_per_step: Examples in a step.
         answers_per_prompt: Size of a group, counted in answers: G = answers_per_prompt / m.
         learning_rate: Of reinforcement learning, constant after 10 steps.
         look_every: Steps between looks of the monitor.
-        eval_mazes: Held-out mazes of the pools.
+        eval_examples: Held-out examples of the pools.
         pool_answers: Answers drawn for each of them.
-        search_mazes: Held-out mazes that search runs on.
-        search_tokens: Completion tokens that a search may generate for one maze.
+        search_examples: Held-out examples that search runs on.
+        search_tokens: Completion tokens that a search may generate for one of them.
+        task_name: A task of :class:`~vpo.tasks.tiny_task.TinyTask`'s kind.
+        task_options: Its options.
     """
 
     seed: int = 0
@@ -63,22 +65,23 @@ class Settings:
     warm_start_steps: int = 900
     warm_start_batch: int = 32
     warm_start_lr: float = 3e-3
-    train_mazes: int = 4000
+    train_examples: int = 4000
     generated_tokens: int = 400_000
     prompts_per_step: int = 12
     answers_per_prompt: int = 24
     learning_rate: float = 5e-4
     look_every: int = 10
-    eval_mazes: int = 100
+    eval_examples: int = 100
     pool_answers: int = 30
-    search_mazes: int = 30
+    search_examples: int = 30
     search_tokens: int = 1200
-    maze: MazeConfig = field(default_factory=MazeConfig)
+    task_name: str = "maze"
+    task_options: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def task(self) -> MazeTask:
-        """The maze task; its mazes are the same for every seed, so that seeds differ in training alone."""
-        return MazeTask(maze=self.maze)
+    def task(self) -> Any:
+        """The task; its examples are the same for every seed, so that seeds differ in training alone."""
+        return get_task(self.task_name, **self.task_options)
 
     def arm(self, name: str) -> Arm:
         """The arm called ``name``."""
@@ -117,18 +120,17 @@ class Settings:
         data = json.loads((folder / "settings.json").read_text())
         del data["fingerprint"]
         data["arms"] = tuple(Arm(**arm) for arm in data["arms"])
-        data["maze"] = MazeConfig(**data["maze"])
         return cls(**data)
 
 
 QUICK: dict[str, Any] = {
     "warm_start_steps": 30,
-    "train_mazes": 200,
+    "train_examples": 200,
     "generated_tokens": 8_000,
     "prompts_per_step": 4,
     "look_every": 2,
-    "eval_mazes": 8,
+    "eval_examples": 8,
     "pool_answers": 6,
-    "search_mazes": 3,
+    "search_examples": 3,
     "search_tokens": 200,
 }

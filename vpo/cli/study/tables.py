@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from eval.metrics import best_at_k_curve, expected_best_at_k_curve, pool_l1, simplex_weightings
 from vpo.cli.study.sampling import pool_file
 from vpo.cli.study.settings import Settings
-from vpo.tasks.maze.controls import best_blind_set, oracle_front, route_table
-from vpo.tasks.maze.routes import teacher_route, write_route
+from vpo.tasks.controls import best_blind_set, reward_table
 
 Array = NDArray[np.float64]
 NUM_WEIGHTINGS = 200
@@ -24,16 +23,16 @@ KS = (1, 3, 6, 30)
 
 @dataclass(frozen=True)
 class PolicyCurves:
-    """Per-maze curves over k = 1..N, each (P, N), and the pool's diversity."""
+    """Curves by example over k = 1..N, each (P, N), the pool's diversity, and the share of answers that earn at all."""
 
     best: Array
     expected: Array
     pool_l1: float
     distinct: float
-    completion: float
+    valid: float
 
     def at(self, k: int) -> tuple[float, float]:
-        """(best@k, E_w[best@k]), means over mazes; ``k`` above N gives the value at N."""
+        """(best@k, E_w[best@k]), means over examples; ``k`` above N gives the value at N."""
         column = min(k, self.best.shape[1]) - 1
         return float(self.best[:, column].mean()), float(self.expected[:, column].mean())
 
@@ -55,26 +54,25 @@ def pool_curves(run: Path, settings: Settings, policy: str, num_answers: int, sh
         expected=expected_best_at_k_curve(rewards, weightings),
         pool_l1=float(np.mean(distances)) if distances else 0.0,
         distinct=float(np.mean([len(set(row[row != ""])) for row in texts])),
-        completion=float(rewards[..., 0].mean()),
+        valid=float((rewards > 0).any(axis=-1).mean()),
     )
 
 
 def blind_curves(settings: Settings) -> PolicyCurves:
-    """The best fixed routes, chosen on training mazes and played on the held-out ones without looking."""
+    """The best fixed answers, chosen on training examples and given to the held-out ones without looking."""
     task = settings.task
     train = list(islice(task.examples("train"), 300))
-    test = list(islice(task.examples("test"), settings.eval_mazes))
+    test = list(islice(task.examples("test"), settings.eval_examples))
     rng = random.Random("vpo-blind")
-    pool = (write_route(teacher_route(maze, rng), task.notation) for maze in train for _ in range(4))
-    routes = list(dict.fromkeys(pool))
-    table = route_table(routes, train, task.notation)
+    answers = list(dict.fromkeys(task.teacher_completion(example, 1, rng) for example in train for _ in range(4)))
+    table = reward_table(task, answers, train)
     num = settings.pool_answers
     w_star = np.array([task.w_star])
     weightings = simplex_weightings(NUM_WEIGHTINGS, len(task.w_star))
     # Chosen for each taste in its own right: the strongest control for either column.
-    fixed = [routes[i] for i in best_blind_set(table, w_star, num)]
-    varied = [routes[i] for i in best_blind_set(table, weightings[:50], num)]
-    fixed_table, varied_table = (route_table(chosen, test, task.notation) for chosen in (fixed, varied))
+    fixed = [answers[i] for i in best_blind_set(table, w_star, num)]
+    varied = [answers[i] for i in best_blind_set(table, weightings[:50], num)]
+    fixed_table, varied_table = (reward_table(task, chosen, test) for chosen in (fixed, varied))
     utility = np.einsum("prd,kd->krp", varied_table, weightings)
     upper = np.triu_indices(len(fixed), 1)
     distances = np.abs(varied_table[:, :, None] - varied_table[:, None]).sum(-1)[:, upper[0], upper[1]]
@@ -83,15 +81,15 @@ def blind_curves(settings: Settings) -> PolicyCurves:
         expected=np.maximum.accumulate(utility, axis=1).mean(axis=0).T,
         pool_l1=float(distances.mean()),
         distinct=float(len(set(varied))),
-        completion=float(varied_table[..., 0].mean()),
+        valid=float((varied_table > 0).any(axis=-1).mean()),
     )
 
 
 def oracle_values(settings: Settings) -> tuple[Array, Array]:
-    """(P,) best utility any route reaches under w*, and (P,) the same in the mean over random tastes."""
+    """(P,) best utility any answer reaches under w*, and (P,) the same in the mean over random tastes."""
     task = settings.task
     weightings = simplex_weightings(NUM_WEIGHTINGS, len(task.w_star))
-    fronts = [np.array(oracle_front(maze)) for maze in islice(task.examples("test"), settings.eval_mazes)]
+    fronts = [np.array(task.front(example)) for example in islice(task.examples("test"), settings.eval_examples)]
     best = np.array([(front @ np.array(task.w_star)).max() for front in fronts])
     return best, np.array([(front @ weightings.T).max(axis=0).mean() for front in fronts])
 

@@ -58,7 +58,7 @@ def warm_start(run: Path, settings: Settings) -> None:
     from trl import SFTConfig
 
     from trainers.warm_start import WarmStartTrainer
-    from vpo.tasks.maze.policy import tiny_policy, warm_start_rows
+    from vpo.tasks.tiny_policy import tiny_policy, warm_start_rows
 
     quiet()
     folder = run / "warm_start"
@@ -66,7 +66,7 @@ def warm_start(run: Path, settings: Settings) -> None:
     rows = warm_start_rows(
         settings.task,
         num_rows=settings.warm_start_steps * settings.warm_start_batch,
-        num_mazes=settings.train_mazes,
+        num_examples=settings.train_examples,
         num_answers=settings.num_answers,
         seed=settings.seed,
     )
@@ -108,8 +108,8 @@ def train_arm(run: Path, settings: Settings, arm: Arm) -> None:
     group = settings.answers_per_prompt // arm.num_answers
     # No completion is shorter than two tokens, and none of this study under six on average: rows for every step.
     most_steps = 2 + settings.generated_tokens // (settings.prompts_per_step * settings.answers_per_prompt * 4)
-    mazes = islice(task.examples("train"), settings.train_mazes, settings.train_mazes + 10_000)
-    rows = [task.row(maze, arm.num_answers) for maze in islice(mazes, settings.prompts_per_step * most_steps)]
+    examples = islice(task.examples("train"), settings.train_examples, settings.train_examples + 10_000)
+    rows = [task.row(each, arm.num_answers) for each in islice(examples, settings.prompts_per_step * most_steps)]
     arguments = VPOConfig(
         **common_arguments(folder, settings.seed),
         **arm.config,
@@ -118,7 +118,7 @@ def train_arm(run: Path, settings: Settings, arm: Arm) -> None:
         objective_options=arm.options or None,
         num_answers=arm.num_answers,
         answer_tag=task.tag,
-        ask_for_answers=False,  # the maze prompt says how many routes it wants
+        ask_for_answers=False,  # the prompt says how many it wants
         max_generated_tokens=settings.generated_tokens,
         max_steps=most_steps,
         per_device_train_batch_size=settings.prompts_per_step * group,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vpo.answers import AnswerFormat
+from vpo.tasks.maze.controls import oracle_front
 from vpo.tasks.maze.grid import Maze, MazeConfig, mazes
 from vpo.tasks.maze.routes import (
     COMPONENTS,
@@ -113,6 +114,10 @@ class MazeTask:
         """A warm-start completion: independent random feasible routes in the answer format."""
         routes = [write_route(teacher_route(maze, rng), self.notation) for _ in range(num_answers)]
         return self.answer_format(num_answers).render(routes) if num_answers > 1 else routes[0]
+
+    def front(self, maze: Maze) -> list[tuple[float, float, float, float]]:
+        """Reward vectors that no other route dominates."""
+        return oracle_front(maze)
 
     def mutation_prefix(self, answer: str, row: dict[str, Any], rng: random.Random, num_answers: int) -> str:
         """Completion cut in the middle of a parent's route, for the policy to continue: how search varies a route."""
