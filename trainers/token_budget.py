@@ -5,10 +5,37 @@ Steps do not compare: a step of several answers a completion generates other amo
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import ExportableState
+from transformers.trainer_utils import get_last_checkpoint
+
+
+class StopsAtBudget:
+    """Mixin of a trainer with a ``token_budget``: resumed when the budget is spent already, it takes no further step.
+
+    Transformers looks at ``should_training_stop`` after a step, never before the first.
+    """
+
+    token_budget: TokenBudget
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        """As ``Trainer.train``."""
+        args = self.args  # type: ignore[attr-defined]
+        checkpoint = resume_from_checkpoint
+        if checkpoint is True:
+            checkpoint = get_last_checkpoint(args.output_dir) or True
+        if not isinstance(checkpoint, (str, Path)) or not self.token_budget.is_spent_at(Path(checkpoint)):
+            return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)  # type: ignore[misc]
+        steps = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME)).global_step
+        most, args.max_steps = args.max_steps, steps  # loads the checkpoint, finds all steps done, and ends
+        try:
+            return super().train(resume_from_checkpoint=str(checkpoint), **kwargs)  # type: ignore[misc]
+        finally:
+            args.max_steps = most
 
 
 class TokenBudget(TrainerCallback, ExportableState):
@@ -29,6 +56,13 @@ class TokenBudget(TrainerCallback, ExportableState):
     def add(self, tokens: int) -> None:
         """Count the tokens of one generation batch, all processes together."""
         self.generated += tokens
+
+    def is_spent_at(self, checkpoint: Path) -> bool:
+        """Whether a run that is resumed from there has nothing left to spend."""
+        if self.limit is None or not (checkpoint / TRAINER_STATE_NAME).is_file():
+            return False
+        saved = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME)).stateful_callbacks
+        return bool(saved.get("TokenBudget", {}).get("attributes", {}).get("generated", 0) >= self.limit)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

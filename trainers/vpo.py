@@ -16,11 +16,14 @@ import json
 import os
 import sys
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, TrlParser
 
+from trainers.end_with import end_with
 from trainers.vpo_config import VPOConfig
+
+RUNNER = "VPO_RUNNER_PID"  # set by what starts many runs: a run ends with it
 
 _TRL_REWARDS = ("accuracy_reward", "reasoning_accuracy_reward", "think_format_reward", "get_soft_overlong_punishment")
 
@@ -33,11 +36,14 @@ class VPOScriptArguments(ScriptArguments):
         task (`str`, *optional*): A task of `vpo.tasks` instead of a dataset and reward functions.
         task_options (`dict[str, Any]`, *optional*): Its options.
         task_rows (`int`, *optional*, defaults to `4096`): Prompts to make of a task that generates them.
-        task_eval_rows (`int`, *optional*, defaults to `128`): Prompts of its test split, for evaluations.
+        task_eval_rows (`int`, *optional*, defaults to `128`): Prompts of its test split, for evaluations; with
+            `evaluate`, at most so many of a dataset's.
         reward_funcs (`list[str]`, *optional*): Reward functions: names of TRL's own, dotted paths that can be
             imported from the working directory, as `my_rewards.short`, or reward models by id or folder (anything
             with a slash). Each is a component of the vector.
         dry_run (`bool`, *optional*, defaults to `False`): Build everything, take one step, save nothing.
+        evaluate (`str`, *optional*, defaults to `"no"`): `"at_end"` answers the test prompts once after training,
+            `"only"` does not train. The answers go to `output_dir/rollouts-eval`, if `log_rollouts` is on.
     """
 
     task: str | None = field(default=None, metadata={"help": "Task of vpo.tasks, instead of a dataset and rewards."})
@@ -49,6 +55,9 @@ class VPOScriptArguments(ScriptArguments):
         metadata={"help": "TRL's by name, dotted paths, or reward models by id. One component each."},
     )
     dry_run: bool = field(default=False, metadata={"help": "Build everything, take one step, save nothing."})
+    evaluate: Literal["no", "at_end", "only"] = field(
+        default="no", metadata={"help": "Answer the test prompts: 'at_end' of training, or 'only'."}
+    )
 
 
 def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixture: DatasetMixtureConfig) -> None:
@@ -66,7 +75,7 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
     if script.dry_run:
         args.max_steps, args.save_strategy, args.report_to, args.logging_steps = 1, "no", [], 1
         args.log_rollouts = args.push_to_hub = args.log_completions = False
-        args.resume_from_checkpoint = None
+        args.resume_from_checkpoint, script.evaluate = None, "no"
     train, evaluation, reward_funcs = _data(script, args, mixture)
     args.model_init_kwargs = {
         "revision": model.model_revision,
@@ -83,20 +92,34 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
         quantization_config=get_quantization_config(model),
         peft_config=get_peft_config(model),
     )
-    trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
+    if script.evaluate != "only":
+        trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     if script.dry_run:
         trainer.accelerator.print(_summary(trainer))
-    else:
+    elif script.evaluate != "only":
         trainer.save_model(args.output_dir)
         if args.push_to_hub:
             trainer.push_to_hub(dataset_name=script.dataset_name or script.task)
+    if script.evaluate != "no":
+        _evaluate(trainer)
     if hasattr(trainer, "end"):  # transformers 5.18 and later: closes trackers and the process group
         trainer.end()
 
 
+def _evaluate(trainer: Any) -> None:
+    """Answer the test prompts; leaves the metrics and ``evaluation.json``, which says what the components are."""
+    trainer.save_metrics("eval", trainer.evaluate())
+    if trainer.accelerator.is_main_process:
+        components = trainer.vector_reward.components or ()
+        w_star = trainer.w_star(len(components)).tolist() if components else []
+        path = os.path.join(trainer.args.output_dir, "evaluation.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"components": components, "w_star": w_star}, file)
+
+
 def _data(script: VPOScriptArguments, args: VPOConfig, mixture: DatasetMixtureConfig) -> tuple[Any, Any, list[Any]]:
     """Training rows, evaluation rows or None, and reward functions."""
-    evaluates = args.eval_strategy != "no"
+    evaluates = args.eval_strategy != "no" or script.evaluate != "no"
     if script.task:
         if script.dataset_name or mixture.datasets or script.reward_funcs:
             raise ValueError(
@@ -110,7 +133,7 @@ def _data(script: VPOScriptArguments, args: VPOConfig, mixture: DatasetMixtureCo
         rows = args.generation_batch_size if script.dry_run else script.task_rows
         train = task.dataset("train", rows, args.num_answers)
         test = task.dataset("test", script.task_eval_rows, args.num_answers) if evaluates else None
-        return train, test, list(task.reward_funcs)
+        return train, _numbered(test, script), list(task.reward_funcs)
     if not script.reward_funcs:
         raise ValueError("there is no reward: set reward_funcs, as [my_rewards.correct, my_rewards.short], or a task.")
     if mixture.datasets:
@@ -124,7 +147,15 @@ def _data(script: VPOScriptArguments, args: VPOConfig, mixture: DatasetMixtureCo
     else:
         raise ValueError("there is nothing to train on: set dataset_name, datasets, or a task.")
     test = data[script.dataset_test_split] if evaluates else None
-    return data[script.dataset_train_split], test, [_reward(name) for name in script.reward_funcs]
+    return data[script.dataset_train_split], _numbered(test, script), [_reward(name) for name in script.reward_funcs]
+
+
+def _numbered(test: Any, script: VPOScriptArguments) -> Any:
+    """The test prompts that are asked, with a number each: policies are compared on the same one, however it is put."""
+    if test is None or script.evaluate == "no" or not hasattr(test, "select"):
+        return test
+    test = test.select(range(min(len(test), script.task_eval_rows)))
+    return test.add_column("prompt_number", range(len(test)))
 
 
 def _reward(name: str) -> Any:
@@ -180,4 +211,6 @@ def make_parser() -> TrlParser:
 
 
 if __name__ == "__main__":
+    if RUNNER in os.environ:
+        end_with(int(os.environ[RUNNER]))
     main(*make_parser().parse_args_and_config())

@@ -33,7 +33,7 @@ from trainers.rollout_log import RolloutLog, rollout_rows
 from trainers.scored_batch import ScoredBatch, applicable, share_components
 from trainers.set_metrics import set_metrics
 from trainers.start_checks import check_policy, check_sampling
-from trainers.token_budget import TokenBudget
+from trainers.token_budget import StopsAtBudget, TokenBudget
 from trainers.vpo_config import VPOConfig
 from vpo.rewards import VectorReward
 from vpo.weightings import prompt_key
@@ -41,7 +41,7 @@ from vpo.weightings import prompt_key
 logger = logging.getLogger(__name__)
 
 
-class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
+class VPOTrainer(DepthReplay, ExactResume, StopsAtBudget, GRPOTrainer):
     """Trainer for Vector Policy Optimization and the baselines it is compared with.
 
     A script that uses ``GRPOTrainer(reward_funcs=[a, b, c])`` switches by changing the class name: each function
@@ -114,7 +114,7 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
                 reward.prepare(self.accelerator, self.is_deepspeed_enabled)
         self.token_budget = TokenBudget(args.max_generated_tokens)
         self.add_callback(self.token_budget)
-        self._rollouts: RolloutLog | None = None
+        self._rollouts: dict[str, RolloutLog] = {}
 
     @property
     def rollout_folder(self) -> Path:
@@ -185,8 +185,8 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
         local = slice(self.accelerator.process_index * size, (self.accelerator.process_index + 1) * size)
         output["advantages"] = self._by_token(scored, paid, local, output).to(output["advantages"])
         self._replace_logs(mode, scored, paid.scores, paid.advantages, group_size)
-        if mode == "train" and self.args.log_rollouts:
-            self._log_rollouts(scored, paid.scores[local], paid.advantages[local], index)
+        if self.args.log_rollouts:
+            self._log_rollouts(mode, scored, paid.scores[local], paid.advantages[local], index)
         return output
 
     def _by_token(self, scored: ScoredBatch, paid: Paid, local: slice, output: dict[str, Any]) -> Tensor:
@@ -267,10 +267,11 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
         for name, value in set_metrics(scored.rewards, scored.mask, group_size, names, scored.applies).items():
             metrics[name].append(value)
 
-    def _log_rollouts(self, scored: ScoredBatch, scores: Tensor, advantages: Tensor, index: int) -> None:
-        if self._rollouts is None:
-            self._rollouts = RolloutLog(self.rollout_folder, self.accelerator.process_index)
-            self._rollouts.drop_after(self.state.global_step - 1, self.accelerator.num_processes)
+    def _log_rollouts(self, mode: str, scored: ScoredBatch, scores: Tensor, advantages: Tensor, index: int) -> None:
+        if mode not in self._rollouts:
+            folder = self.rollout_folder if mode == "train" else self.rollout_folder.with_name("rollouts-eval")
+            self._rollouts[mode] = RolloutLog(folder, self.accelerator.process_index)
+            self._rollouts[mode].drop_after(self.state.global_step - 1, self.accelerator.num_processes)
         batch = {
             "step": self.state.global_step,
             "epoch": float(self.state.epoch or 0.0),
@@ -290,4 +291,4 @@ class VPOTrainer(DepthReplay, ExactResume, GRPOTrainer):
             stop_ids={*self.eos_token_ids, self._tokenizer.pad_token_id},
             depths=scored.depths,
         )
-        self._rollouts.write(self.state.global_step, index, rows)
+        self._rollouts[mode].write(self.state.global_step, index, rows)

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from eval.report import DemoReport, write
+from eval.report.comparison import write_comparison
+from tests.eval.comparison_example import example_comparison
 from tests.eval.report_example import example_report, hostile_report
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs the selenium package (extra `dev`)")
@@ -30,6 +32,7 @@ pytestmark = [
 
 DESK, TABLET, PHONE = 1280, 768, 390
 REPORTS = {"example": example_report, "hostile": hostile_report}
+PAGES = [*REPORTS, "comparison"]
 
 # Boxes that a reader must see apart. Within a chart: its titles and tick labels; on the page: what follows each other.
 BOXES = """
@@ -112,11 +115,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     for name, make in REPORTS.items():
         write(make(), folder / f"{name}.html")
-    return {name: folder / f"{name}.html" for name in REPORTS}
+    write_comparison(example_comparison(), folder / "comparison.html")
+    return {name: folder / f"{name}.html" for name in PAGES}
 
 
 @pytest.fixture(
-    params=[(name, width) for name in REPORTS for width in (DESK, PHONE)],
+    params=[(name, width) for name in PAGES for width in (DESK, PHONE)],
     ids=lambda p: f"{p[0]}-{p[1]}",
     scope="module",
 )
@@ -151,7 +155,7 @@ def test_every_chart_is_drawn_with_titled_axes(opened: Browser) -> None:
           return { width, height, marks, titles };
         })"""
     )
-    assert len(charts) >= 8
+    assert len(charts) >= (2 if "comparison" in opened.driver.current_url else 8)
     for chart in charts:
         assert chart["width"] >= 250
         assert chart["height"] >= 200

@@ -246,6 +246,12 @@ def test_training_stops_at_the_token_budget_and_counts_on_after_a_resume(make_po
         for path in first.rollout_folder.glob("*.parquet")
     )
     assert counted == first.token_budget.generated == first.state.log_history[steps - 1]["generated_tokens"]
+    again = make(limit=150)  # killed between the last checkpoint and the end
+    again.train(resume_from_checkpoint=True)
+    assert (again.state.global_step, again.token_budget.generated) == (steps, first.token_budget.generated)
+    for name, weight in first.model.named_parameters():
+        assert torch.equal(weight, again.model.get_parameter(name))
+    assert again.args.max_steps == 8
     second = make(limit=300)
     second.train(resume_from_checkpoint=True)
     assert second.state.global_step > steps

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 
 from vpo.cli.study.settings import Settings
 
@@ -100,13 +98,8 @@ def main(run: Path, name: str) -> None:
     known[name].work(run, settings)
 
 
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone, or the next runner would start the same stage beside it."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
 if __name__ == "__main__":
-    Thread(target=_end_with, args=(int(sys.argv[3]),), daemon=True).start()
+    from trainers.end_with import end_with
+
+    end_with(int(sys.argv[3]))
     main(Path(sys.argv[1]), sys.argv[2])

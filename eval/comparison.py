@@ -1,0 +1,162 @@
+"""Several policies on the same prompts: curves of the best of k, what they cost, and paired differences.
+
+Shape letters: S seeds, P prompts, C completions a prompt, M answers a completion, N = C * M answers, D components.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.bootstrap import Interval, bootstrap_mean
+from eval.hypervolume import pool_hypervolume
+from eval.metrics import best_at_k_curve, distinct_answers, expected_best_at_k_curve, pool_l1, simplex_weightings
+from eval.rollouts import RolloutLogError, read_rollouts
+
+Array = NDArray[np.float64]
+_TASTES = 100
+
+
+@dataclass(frozen=True)
+class PolicyResult:
+    """One policy, as one seed trained it, on P prompts.
+
+    Attributes:
+        best: (P, N) best@k under w*, for k = 1..N.
+        expected: (P, N) E_w[best@k].
+        passed: (P, N) pass@k: an answer reaches the utility of a vector of ones.
+        hypervolume: (P,) volume that a prompt's answers dominate, from the origin.
+        pool_l1: (P,) mean L1 distance of two reward vectors of a prompt; NaN with fewer than two answers.
+        distinct: (P,) different answers.
+        tokens_per_answer: Completion tokens divided by the answers that a completion is asked for.
+        answers: Answers that could be read, as a share of those that were asked for.
+    """
+
+    best: Array
+    expected: Array
+    passed: Array
+    hypervolume: Array
+    pool_l1: Array
+    distinct: Array
+    tokens_per_answer: float
+    answers: float
+
+
+def read_policy(folder: Path, num_answers: int, w_star: Sequence[float] | None, num_components: int) -> PolicyResult:
+    """Measure the answers to test prompts that a run left.
+
+    Args:
+        folder: Its ``rollouts-eval``, one evaluation of prompts that carry a ``prompt_number`` column.
+        num_answers: M.
+        w_star: (D,) weights of deployment; equal ones if None.
+        num_components: D; also for a policy of whose answers none could be read.
+
+    Returns:
+        The figures, prompts in the order of their numbers.
+
+    Raises:
+        RolloutLogError: Rows carry no number, or prompts have different numbers of completions.
+        ValueError: ``w_star`` does not fit.
+    """
+    rows_by_prompt: dict[int, list[dict[str, object]]] = {}
+    for _, rows in read_rollouts(folder):
+        for row in rows:
+            number = json.loads(row["metadata"]).get("prompt_number")
+            if number is None:
+                raise RolloutLogError(
+                    f"{folder} holds answers to prompts without a number: expected the column 'prompt_number'. Make "
+                    "them with `evaluate: at_end` or `only` in a recipe."
+                )
+            rows_by_prompt.setdefault(int(number), []).append(row)
+    counts = {len(rows) for rows in rows_by_prompt.values()}
+    if len(counts) != 1:
+        raise RolloutLogError(
+            f"{folder} holds {sorted(counts)} completions of different prompts: expected as many of each. Delete the "
+            "folder and evaluate again."
+        )
+    weights = np.full(num_components, 1 / num_components) if w_star is None else np.asarray(w_star, dtype=float)
+    if len(weights) != num_components:
+        raise ValueError(f"w* has {len(weights)} weights for {num_components} components: give one for each.")
+    return _measure([rows_by_prompt[number] for number in sorted(rows_by_prompt)], num_answers, weights)
+
+
+def _measure(prompts: Sequence[Sequence[Mapping[str, object]]], num_answers: int, w_star: Array) -> PolicyResult:
+    dim, completions = len(w_star), len(prompts[0])
+    vectors = np.zeros((len(prompts), completions, num_answers, dim))
+    has = np.zeros((len(prompts), dim), dtype=bool)
+    exists = np.zeros(vectors.shape[:3], dtype=bool)
+    for p, rows in enumerate(prompts):
+        for c, row in enumerate(rows):
+            given: list[list[float | None]] = row["rewards"]  # type: ignore[assignment]
+            for m, vector in enumerate(given):
+                vectors[p, c, m] = [0.0 if value is None else value for value in vector]
+                has[p] |= [value is not None for value in vector]
+                exists[p, c, m] = True
+    has |= ~has.any(axis=1, keepdims=True)  # nothing could be read: no component is known not to apply
+    weights = has * w_star
+    utilities = np.einsum("pcmd,pd->pcm", vectors, weights)
+    full, slack = weights.sum(axis=1), 1e-5 * np.abs(weights).sum(axis=1)
+    solved = exists & (utilities >= (full - slack)[:, None, None])
+    expected = np.empty((len(prompts), completions * num_answers))
+    volume = np.empty(len(prompts))
+    for own in np.unique(has, axis=0):  # tastes over the components that a prompt has
+        rows_of = np.flatnonzero((has == own).all(axis=1))
+        kept = vectors[rows_of][..., own]
+        expected[rows_of] = expected_best_at_k_curve(kept, simplex_weightings(_TASTES, int(own.sum())))
+        volume[rows_of] = pool_hypervolume(kept.reshape(len(rows_of), -1, int(own.sum())))
+    distances = [pool_l1(vectors[p][exists[p]]) if exists[p].sum() > 1 else math.nan for p in range(len(prompts))]
+    tokens = [float(row["completion_tokens"]) for rows in prompts for row in rows]  # type: ignore[arg-type]
+    return PolicyResult(
+        best=best_at_k_curve(utilities),
+        expected=expected,
+        passed=best_at_k_curve(solved.astype(float)),
+        hypervolume=volume,
+        pool_l1=np.array(distances, dtype=float),
+        distinct=np.array([_distinct(rows) for rows in prompts], dtype=float),
+        tokens_per_answer=float(np.mean(tokens)) / num_answers,
+        answers=float(exists.mean()),
+    )
+
+
+def _distinct(rows: Sequence[Mapping[str, object]]) -> int:
+    return distinct_answers(answer for row in rows for answer in row["answers"])  # type: ignore[attr-defined]
+
+
+def paired(a: Sequence[Array], b: Sequence[Array], num: int = 2000, level: float = 0.95, seed: int = 0) -> Interval:
+    """Mean of ``a - b`` over seeds and prompts, with an interval that resamples both.
+
+    A prompt is as hard for one policy as for the other and a seed's run is one draw of many: prompts are drawn with
+    replacement for all seeds alike, and seeds with replacement for all prompts alike. With one seed, prompts only.
+
+    Args:
+        a: S values (P,) of one policy, such as its best@k.
+        b: S values (P,) of the other, on the same prompts.
+        num: Resamples.
+        level: Coverage of the interval.
+        seed: Seed of the resamples.
+
+    Returns:
+        The difference and its interval.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if first.shape != second.shape or first.ndim != 2:
+        raise ValueError(f"a is {first.shape} and b {second.shape}: expected the same (S, P) of both.")
+    difference = first - second
+    seeds, prompts = difference.shape
+    if seeds == 1 or prompts == 1:
+        return bootstrap_mean(difference.mean(axis=0) if seeds == 1 else difference[:, 0], num, level, seed)
+    rng = np.random.default_rng(seed)
+    of_seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=num) / seeds  # (num, S)
+    of_prompts = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=num) / prompts  # (num, P)
+    means = np.einsum("ns,sp,np->n", of_seeds, difference, of_prompts, optimize=True)
+    lo, hi = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(difference.mean()), float(lo), float(hi), float(means.std(ddof=1)))
