@@ -22,6 +22,9 @@ RewardFunc = Callable[..., Any]  # as TRL calls it: (prompts, completions, **col
 class Task(Protocol):
     """A source of prompts with a vector reward.
 
+    Two more methods are used where they are: ``label(answer, row) -> str``, the kind of an answer whatever it earns,
+    for monitors; and ``attempt(row, rng: random.Random) -> str``, an answer of middling quality, for checks.
+
     Attributes:
         name: How it is found and what metrics are named by.
         components: Names of the D components, in the order of every vector. All are oriented: more is better.

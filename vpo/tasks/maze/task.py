@@ -125,6 +125,10 @@ class MazeTask:
     def reference(self, row: Mapping[str, Any]) -> None:
         """None: mazes are drawn such that hardly any route takes everything."""
 
+    def attempt(self, row: Mapping[str, Any], rng: random.Random) -> str:
+        """A route that arrives, by gold, by diamonds or by neither: what `vpo tasks check` measures on."""
+        return write_route(teacher_route(Maze.from_json(row["maze"]), rng), self.notation)
+
     def teacher_completion(self, maze: Maze, num_answers: int, rng: random.Random) -> str:
         """A warm-start completion: independent random feasible routes in the answer format."""
         routes = [write_route(teacher_route(maze, rng), self.notation) for _ in range(num_answers)]

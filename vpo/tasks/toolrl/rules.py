@@ -9,7 +9,8 @@ compared.
 `toolrl_rules` are those of ToolRL's own scorer (arXiv 2504.13958, ``rlla.py``), taken apart into components: the layout
 of the whole turn to the letter; overlap over union of tool names; and for each wanted call, paired by name, overlap
 over union of its keys and the share of exactly equal values. With n wanted calls that have K arguments together,
-ToolRL's own score of correctness before scaling is (tool_name + n arg_key + K arg_value) / (1 + n + K).
+ToolRL's own score of correctness before scaling is (tool_name + n arg_key + K arg_value) / (1 + n + K). One departure: a
+call without parameters spoils the turn whatever its name; there, only if it has the name of a wanted one.
 """
 
 from __future__ import annotations
@@ -58,8 +59,9 @@ def toolrl_rules(answer: str, wanted: Sequence[ToolCall], replies: bool) -> Scor
     well_formed = float(_is_laid_out(answer, bool(wanted), replies))
     if not wanted:
         return (well_formed, 1.0, 1.0, 1.0)  # its scorer judges no calls then
-    section = calls_section(answer)
-    calls = None if section is None else read_lines(section)
+    calls = None
+    if "<tool_call>" in answer and "</tool_call>" in answer:  # to the next tag of either kind, as its scorer cuts
+        calls = read_lines(answer.split("<tool_call>", 2)[1].split("</tool_call>", 1)[0].strip())
     if calls is None:
         return (well_formed, 0.0, 0.0, 0.0)
     names = _overlap([call.name for call in wanted], [call.name for call in calls])
