@@ -9,8 +9,8 @@ compared.
 `toolrl_rules` are those of ToolRL's own scorer (arXiv 2504.13958, ``rlla.py``), taken apart into components: the layout
 of the whole turn to the letter; overlap over union of tool names; and for each wanted call, paired by name, overlap
 over union of its keys and the share of exactly equal values. With n wanted calls that have K arguments together,
-ToolRL's own score of correctness before scaling is (tool_name + n arg_key + K arg_value) / (1 + n + K). One departure: a
-call without parameters spoils the turn whatever its name; there, only if it has the name of a wanted one.
+ToolRL's own score of correctness before scaling is (tool_name + n arg_key + K arg_value) / (1 + n + K). One departure:
+a call without parameters spoils the turn whatever its name; there, only if it has the name of a wanted one.
 """
 
 from __future__ import annotations
