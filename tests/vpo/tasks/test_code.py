@@ -228,6 +228,9 @@ def test_the_reward_function_runs_equal_answers_once(tmp_path):
         ("So:\n```python\nx = 1\n```\nDone. ```python\ny\n```", "x = 1"),
         ("```\nx = 1\n```", "x = 1"),
         ("```py\nx = 1\n```", "x = 1"),
+        ("```Python3 \nx = 1\n```", "x = 1"),
+        ("```x = 1```", "x = 1"),
+        ("```x = 1\ny = 2```", "x = 1\ny = 2"),
         ("```js\nx = 1\n```", "x = 1"),
         ("```\nbash\n```\n```python\nx = 1\n```", "x = 1"),
         ("```python\nx = 1", "x = 1"),  # cut off

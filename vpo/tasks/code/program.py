@@ -6,22 +6,22 @@ import ast
 import hashlib
 import warnings
 
+_PYTHON = ("python", "python3", "py", "py3")
 _MOST_PARSED = 1 << 16  # characters; Python's parser can crash on far larger text that is nested deep enough
 
 
 def extract_program(answer: str) -> str:
     """The code of an answer: its first Python block, closed or not; else its first block of any kind; else all of it.
 
-    Blocks are between lines of three backticks.
+    Blocks stand between three backticks, with the language on the first line.
     """
-    for opening in ("```python", "```py\n", "```"):
-        start = answer.find(opening)
-        if start >= 0:
-            start += len(opening)
-            end = answer.find("```", start)
-            block = answer[start:] if end < 0 else answer[start:end]
-            first, _, rest = block.partition("\n")
-            return (block if opening != "```" or not first.strip().isalnum() else rest).strip()
+    blocks = [block.partition("\n") for block in answer.split("```")[1::2]]
+    for language, newline, code in blocks:
+        if newline and language.strip().lower() in _PYTHON:
+            return code.strip()
+    for language, newline, code in blocks[:1]:
+        named = newline and len(language.split()) <= 1
+        return (code if named else language + newline + code).strip()
     return answer.strip()
 
 

@@ -54,7 +54,7 @@ def deepcoder(row: RowReader) -> Problem:
 
 def livecodebench(row: RowReader) -> Problem:
     """Of LiveCodeBench: its private tests, which are packed, else the public ones."""
-    name = row.json("metadata").get("func_name") if row.values.get("metadata") else None
+    name = _name_in(row.json("metadata")) if row.values.get("metadata") else None
     column = "private_test_cases" if row.values.get("private_test_cases") else "public_test_cases"
     tests = _unpack(row, column)
     return Problem(row.text("question_content"), _pairs(row, column, tests, name), _optional(row, "starter_code"))
@@ -110,7 +110,7 @@ def _pair(row: RowReader, column: str, test: Any, function: str | None) -> CodeT
     if not isinstance(test, dict) or "input" not in test or "output" not in test:
         raise row.bad(column, "has no input or no output", "both")
     given, wanted = test["input"], test["output"]
-    own = test.get("fn_name") or (test.get("metadata") or {}).get("func_name") or function
+    own = test.get("fn_name") or _name_in(test.get("metadata")) or function
     is_call = test.get("testtype") == "functional" or test.get("type") == "function_call" or bool(test.get("fn_name"))
     if not is_call:
         return CodeTest("stdin", _lines(row, column, given), (_lines(row, column, wanted),))
@@ -123,6 +123,10 @@ def _pair(row: RowReader, column: str, test: Any, function: str | None) -> CodeT
         return call_test(own, [json.loads(line) for line in given.split("\n") if line.strip()], json.loads(wanted))
     except (ValueError, AttributeError, TypeError):
         raise row.bad(column, "has arguments or a result that are no JSON", "a JSON value a line") from None
+
+
+def _name_in(metadata: Any) -> Any:
+    return metadata.get("func_name") if isinstance(metadata, dict) else None
 
 
 def _lines(row: RowReader, column: str, value: Any) -> str:
