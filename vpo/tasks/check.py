@@ -176,7 +176,9 @@ def _measure(
     from vpo.collinearity import reward_geometry
 
     rewards = torch.tensor(table, dtype=torch.float64)
-    report.geometry = reward_geometry(rewards, torch.ones(rewards.shape[:2], dtype=torch.bool))
+    # Damage that hit nothing leaves a perfect answer, which every taste would choose; what do the others offer?
+    mask = torch.ones(rewards.shape[:2], dtype=torch.bool) if attempt is not None else ~(rewards == 1).all(dim=-1)
+    report.geometry = reward_geometry(rewards, mask)
     for i, name in enumerate(task.components):
         if report.ranges[i] is not None and (rewards[..., i] == rewards[0, 0, i]).all():
             report.remarks.append(f"component '{name}' is {rewards[0, 0, i]:g} for all of the {report.measured_on}.")

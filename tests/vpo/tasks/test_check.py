@@ -90,6 +90,21 @@ def test_what_trips_only_the_inner_layers_is_reached_through_the_tags_of_the_ref
     )
 
 
+def test_a_vector_and_a_scalar_are_told_apart_although_some_damage_leaves_the_answer_perfect():
+    rows = [{"prompt": "p", "best": f"<x>red{i}</x><y>fox{i}</y>"} for i in range(12)]
+
+    def parts(answer, row):  # each tag by itself, and both by the first alone
+        wanted = row["best"].split("</x>")
+        found = [*answer.split("</x>"), ""][:2]
+        return found[0] == wanted[0], found[1] == wanted[1]
+
+    def once(answer, row):
+        return (parts(answer, row)[0],) * 2
+
+    assert check_task(own(parts), rows).geometry.verdict == "vector"
+    assert check_task(own(once), rows).geometry.verdict in ("scalar", "undecided")
+
+
 def test_reward_functions_that_disagree_with_the_scorer_are_found():
     class Split:
         name, components, w_star, tag = "split", ("a", "b"), (0.5, 0.5), "answer"
