@@ -33,9 +33,12 @@ class VPOScriptArguments(ScriptArguments):
     r"""What to train on, beside TRL's ``dataset_name`` and its like.
 
     Parameters:
-        task (`str`, *optional*): A task of `vpo.tasks` instead of a dataset and reward functions.
+        task (`str`, *optional*): A task of `vpo.tasks` by name, or one of one's own as a .py file or dotted name,
+            instead of a dataset and reward functions. Its w* holds unless weights are given.
         task_options (`dict[str, Any]`, *optional*): Its options.
-        task_rows (`int`, *optional*, defaults to `4096`): Prompts to make of a task that generates them.
+        task_rows (`int`, *optional*, defaults to `4096`): Prompts to take of the task, or to make.
+        max_prompt_tokens (`int`, *optional*): Leave out training prompts that are longer, the request for answers
+            included.
         task_eval_rows (`int`, *optional*, defaults to `128`): Prompts of its test split, for evaluations; with
             `evaluate`, at most so many of a dataset's.
         reward_funcs (`list[str]`, *optional*): Reward functions: names of TRL's own, dotted paths that can be
@@ -48,12 +51,13 @@ class VPOScriptArguments(ScriptArguments):
 
     task: str | None = field(default=None, metadata={"help": "Task of vpo.tasks, instead of a dataset and rewards."})
     task_options: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of the task, as JSON."})
-    task_rows: int = field(default=4096, metadata={"help": "Prompts to make of a task that generates them."})
+    task_rows: int = field(default=4096, metadata={"help": "Prompts to take of the task, or to make."})
     task_eval_rows: int = field(default=128, metadata={"help": "Prompts of the task's test split."})
     reward_funcs: list[str] | None = field(
         default=None,
         metadata={"help": "TRL's by name, dotted paths, or reward models by id. One component each."},
     )
+    max_prompt_tokens: int | None = field(default=None, metadata={"help": "Leave out longer training prompts."})
     dry_run: bool = field(default=False, metadata={"help": "Build everything, take one step, save nothing."})
     evaluate: Literal["no", "at_end", "only"] = field(
         default="no", metadata={"help": "Answer the test prompts: 'at_end' of training, or 'only'."}
@@ -77,6 +81,8 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
         args.log_rollouts = args.push_to_hub = args.log_completions = False
         args.resume_from_checkpoint, script.evaluate = None, "no"
     train, evaluation, reward_funcs = _data(script, args, mixture)
+    if script.max_prompt_tokens is not None:
+        train = _short_enough(train, script.max_prompt_tokens, args, model)
     args.model_init_kwargs = {
         "revision": model.model_revision,
         "attn_implementation": model.attn_implementation,
@@ -130,6 +136,8 @@ def _data(script: VPOScriptArguments, args: VPOConfig, mixture: DatasetMixtureCo
         task = get_task(script.task, **_json(script.task_options))
         if args.answer_tag == "answer":  # not chosen: the tag that the task's prompts speak of
             args.answer_tag = getattr(task, "tag", args.answer_tag)
+        if args.component_weights is None and args.reward_weights is None and len(set(task.w_star)) > 1:
+            args.component_weights = list(task.w_star)
         rows = args.generation_batch_size if script.dry_run else script.task_rows
         train = task.dataset("train", rows, args.num_answers)
         test = task.dataset("test", script.task_eval_rows, args.num_answers) if evaluates else None
@@ -156,6 +164,31 @@ def _numbered(test: Any, script: VPOScriptArguments) -> Any:
         return test
     test = test.select(range(min(len(test), script.task_eval_rows)))
     return test.add_column("prompt_number", range(len(test)))
+
+
+def _short_enough(rows: Any, most: int, args: VPOConfig, model: ModelConfig) -> Any:
+    """Rows whose prompt, as the policy will see it, has at most ``most`` tokens."""
+    if not hasattr(rows, "select"):
+        raise ValueError("max_prompt_tokens cannot count the rows of a streamed dataset: leave one of the two out.")
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model.model_name_or_path, revision=model.model_revision)
+    answers = args.build_answer_format()
+
+    def length(prompt: Any) -> int:
+        prompt = answers.ask(prompt) if args.ask_for_answers else prompt
+        if not isinstance(prompt, str):
+            prompt = tokenizer.apply_chat_template(
+                prompt, add_generation_prompt=True, tokenize=False, **(args.chat_template_kwargs or {})
+            )
+        return len(tokenizer(prompt)["input_ids"])
+
+    kept = [i for i, prompt in enumerate(rows["prompt"]) if length(prompt) <= most]
+    if not kept:
+        raise ValueError(f"no prompt has {most} tokens or fewer: raise max_prompt_tokens.")
+    if len(kept) < len(rows) and args.process_index == 0:
+        print(f"left out {len(rows) - len(kept)} of {len(rows)} prompts: more than {most} tokens", flush=True)
+    return rows.select(kept)
 
 
 def _reward(name: str) -> Any:

@@ -17,6 +17,7 @@ import typer
 
 import vpo
 from vpo.cli.depth import depth
+from vpo.cli.tasks import tasks
 
 _OWN_PACKAGES = frozenset({"vpo", "trainers", "search", "eval"})
 _INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(depth, name="depth")
+app.add_typer(tasks, name="tasks")
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
+
+from vpo.tasks.own import own_task, task
+from vpo.tasks.protocol import Task
+
+__all__ = ["Task", "get_task", "list_tasks", "task"]
+
+_HOME = {
+    "maze": ("vpo.tasks.maze", "MazeTask"),
+    "knapsack": ("vpo.tasks.knapsack", "KnapsackTask"),
+    "musique": ("vpo.tasks.musique", "MusiqueTask"),
+    "eureqa": ("vpo.tasks.eureqa", "EureqaTask"),
+    "toolrl": ("vpo.tasks.toolrl", "ToolRLTask"),
+    "code": ("vpo.tasks.code", "CodeTask"),
+}
+
+
+def list_tasks() -> tuple[str, ...]:
+    """Names of the tasks of this package."""
+    return tuple(_HOME)
 
 
 def get_task(name: str, **options: Any) -> Any:
     """Task called ``name``, built with ``options``.
 
+    Args:
+        name: One of `list_tasks`, or a task of one's own: a .py file with one function under `task`, or a dotted name.
+        **options: Of the task; `path` for most, which reads local files instead of the hub.
+
+    Returns:
+        The task, a `Task`.
+
     Raises:
-        ValueError: No task has that name.
+        ValueError: No task has that name, or it has no such option.
     """
-    if name == "maze":
-        from vpo.tasks.maze import MazeTask
-
-        return MazeTask(**options)
-    if name == "knapsack":
-        from vpo.tasks.knapsack import KnapsackTask
-
-        return KnapsackTask(**options)
-    raise ValueError(f"there is no task {name!r}: known tasks are 'maze' and 'knapsack'.")
+    if name in _HOME:
+        home, kind = _HOME[name]
+        try:
+            return getattr(import_module(home), kind)(**options)
+        except TypeError as error:
+            raise ValueError(f"task {name!r} has not these options: {error}.") from error
+    if "." not in name:
+        raise ValueError(
+            f"there is no task {name!r}: known tasks are {', '.join(map(repr, _HOME))}. Of your own: a .py file, or "
+            "a dotted name."
+        )
+    return own_task(name, **options)

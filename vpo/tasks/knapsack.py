@@ -132,7 +132,7 @@ class KnapsackTask:
                 )
                 for main in mains
             )
-            found = Knapsack(weights, values, round(0.4 * sum(weights)))
+            found = Knapsack(weights, values, max(round(0.4 * sum(weights)), *weights))
             if (found.key() % 10 == 0) == (split == "test"):
                 yield found
 
@@ -167,6 +167,14 @@ class KnapsackTask:
         words, known = answer.split(), _LETTERS[: self.num_items]
         in_order = all(a < b for a, b in itertools.pairwise(words))
         return [known.index(word) for word in words] if in_order and all(w in known for w in words) else []
+
+    def reference(self, row: dict[str, Any]) -> str | None:
+        """None: what is best in one currency is not in the others."""
+        return None
+
+    def attempt(self, row: dict[str, Any], rng: random.Random) -> str:
+        """A teacher's answer."""
+        return self.teacher_completion(Knapsack.from_json(row["knapsack"]), 1, rng)
 
     def label(self, answer: str, row: dict[str, Any]) -> str:
         """The currency that most of the chosen items are good in; says nothing about success."""

@@ -81,6 +81,11 @@ def test_moves_and_cells_say_the_same():
     assert write_route(cells, "cells") == "b1 b2 b3 a3 a4 b4 c4 d4"
     assert score_route("R D D L D R R R", HAND, "moves") == score_route("b1 b2 b3 a3 a4 b4 c4 d4", HAND, "cells")
     assert score_route("D D", HAND, "moves") == (0, 0, 0, 0)
+    assert write_route(cells, "directions") == "RIGHT DOWN DOWN LEFT DOWN RIGHT RIGHT RIGHT"
+    assert score_route("RIGHT DOWN DOWN LEFT DOWN RIGHT RIGHT RIGHT", HAND, "directions") == score_route(
+        "R D D L D R R R", HAND, "moves"
+    )
+    assert score_route("R D D L D R R R", HAND, "directions") == (0, 0, 0, 0)
 
 
 def test_a_huge_answer_is_read_up_to_the_budget_only():
@@ -140,7 +145,7 @@ def test_teacher_routes_are_feasible_and_survive_writing(seed):
     rng = random.Random(seed)
     maze = next(mazes(MazeConfig(), seed=seed % 7))
     route = teacher_route(maze, rng)
-    for notation in ("cells", "moves"):
+    for notation in ("cells", "moves", "directions"):
         taken = walk(write_route(route, notation), maze, notation)
         assert taken.reached_exit
         assert list(taken.cells) == route
@@ -181,7 +186,7 @@ def test_a_prompt_shows_the_maze_and_hides_what_it_is_told_to():
 
 
 def test_every_word_of_prompts_and_completions_is_in_the_vocabulary():
-    for notation in ("cells", "moves"):
+    for notation in ("cells", "moves", "directions"):
         task = MazeTask(notation=notation, hidden_share=0.2)
         words = set(task.vocabulary(3))
         rng = random.Random(0)
@@ -201,6 +206,34 @@ def test_the_reward_function_scores_each_answer_in_its_own_maze():
     scored = reward(prompts=rows["prompt"], completions=answers, maze=rows["maze"])
     assert scored == [task.score(a, row) for a, row in zip(answers, rows, strict=True)]
     assert all(vector[0] == 1.0 for vector in scored)
+
+
+def test_a_chat_message_holds_the_grid_the_budget_and_the_rules_and_answers_are_read_off_messages():
+    fields = {"size": 9, "wall_share": 0.25, "num_items": 4, "num_lava": 4, "budget_slack": 7, "max_budget": None}
+    task = get_task("maze", wording="chat", notation="directions", maze=fields)  # as a recipe gives it
+    assert task.maze == MazeConfig(**fields)
+    row = task.dataset("train", 1, num_answers=3)[0]
+    maze = Maze.from_json(row["maze"])
+    (message,) = row["prompt"]
+    assert "\n".join(" ".join(line) for line in maze.rows()) in message["content"]
+    for words in (
+        "9x9 maze",
+        f"has {maze.budget} steps at most",
+        "gold (4 cells)",
+        "UP, DOWN, LEFT or RIGHT",
+        "Reason",
+    ):
+        assert words in message["content"]
+    (reward,) = task.reward_funcs
+    route = task.attempt(row, random.Random(0))
+    scored = reward(
+        prompts=[row["prompt"]], completions=[[{"role": "assistant", "content": route}]], maze=[row["maze"]]
+    )
+    assert scored == [task.score(route, row)]
+    assert scored[0][0] == 1.0
+    assert task.reference(row) is None
+    hidden = get_task("maze", wording="chat", hidden_share=0.3).dataset("train", 1, 3)[0]["prompt"][0]["content"]
+    assert "? is a cell that you are not told of" in hidden
 
 
 def test_a_mutation_keeps_the_beginning_of_its_parent():
@@ -255,6 +288,8 @@ def test_unknown_tasks_splits_and_notations_are_named():
         MazeTask().examples("dev")
     with pytest.raises(ValueError, match="notation is 'words'"):
         MazeTask(notation="words")
+    with pytest.raises(ValueError, match="wording is 'poem'"):
+        MazeTask(wording="poem")
     with pytest.raises(ValueError, match="hidden_share is 1"):
         MazeTask(hidden_share=1.0)
 

@@ -1,9 +1,10 @@
-"""Routes through a maze: their two notations, walking them, and the reward vector.
+"""Routes through a maze: their notations, walking them, and the reward vector.
 
 ``cells`` names every cell after the start (``b1 c1 c2``: column letter, row number from the top), ``moves`` the steps
-(``R R D``). A step into a wall, off the grid or to a cell that is not adjacent ends the route there, and so does a word
-that is no step. Components (VPO, arXiv 2605.22817): completion, share of gold, share of diamonds, 1 - share of lava;
-all zero unless the exit is reached within the budget. Items count up to the exit only.
+(``R R D``), ``directions`` the same in words (``RIGHT RIGHT DOWN``). A step into a wall, off the grid or to a cell that
+is not adjacent ends the route there, and so does a word that is no step. Components (VPO, arXiv 2605.22817):
+completion, share of gold, share of diamonds, 1 - share of lava; all zero unless the exit is reached within the budget.
+Items count up to the exit only.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import Literal
 
 from vpo.tasks.maze.grid import MOVES, Cell, Maze, distances, zone
 
-Notation = Literal["cells", "moves"]
+Notation = Literal["cells", "moves", "directions"]
 COMPONENTS = ("completion", "gold", "diamonds", "no_lava")
-_MOVE_OF = {step: name for name, step in MOVES.items()}
+WORDS = {"U": "UP", "D": "DOWN", "L": "LEFT", "R": "RIGHT"}
+_STEPS = {"moves": MOVES, "directions": {WORDS[name]: step for name, step in MOVES.items()}}
+_STEP_NAMES = {notation: {step: name for name, step in steps.items()} for notation, steps in _STEPS.items()}
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ def write_route(cells: Sequence[Cell], notation: Notation, start: Cell = (0, 0))
     if notation == "cells":
         return " ".join(map(cell_name, cells))
     previous = [start, *cells]
-    return " ".join(_MOVE_OF[(b[0] - a[0], b[1] - a[1])] for a, b in zip(previous, cells, strict=False))
+    names = _STEP_NAMES[notation]
+    return " ".join(names[(b[0] - a[0], b[1] - a[1])] for a, b in zip(previous, cells, strict=False))
 
 
 def walk(text: str, maze: Maze, notation: Notation) -> Walk:
@@ -49,7 +53,7 @@ def walk(text: str, maze: Maze, notation: Notation) -> Walk:
         if notation == "cells":
             target = names.get(word)
         else:
-            step = MOVES.get(word)
+            step = _STEPS[notation].get(word)
             target = (position[0] + step[0], position[1] + step[1]) if step else None
         if target is None or target not in maze.neighbours[position]:
             break

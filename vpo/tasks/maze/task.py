@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from vpo.answers import AnswerFormat
+from vpo.answers import AnswerFormat, completion_text
 from vpo.tasks.maze.controls import oracle_front
 from vpo.tasks.maze.grid import Maze, MazeConfig, mazes
 from vpo.tasks.maze.routes import (
     COMPONENTS,
+    WORDS,
     Notation,
     cell_name,
     route_kind,
@@ -20,6 +21,7 @@ from vpo.tasks.maze.routes import (
     walk,
     write_route,
 )
+from vpo.tasks.maze.wording import explain
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,17 +32,20 @@ class MazeTask:
     """Four-component maze: completion, gold, diamonds, no_lava.
 
     A prompt is the grid, one symbol a cell, the step budget and the number of routes asked for, in words that a
-    word-level tokenizer and a reader both understand.
+    word-level tokenizer and a reader both understand; or a chat message that explains all of it.
 
     Args:
-        maze: What the mazes look like.
-        notation: ``cells`` (learned far sooner by a small policy) or ``moves``.
+        maze: What the mazes look like; a mapping is taken as the fields of a `MazeConfig`, as recipes give it.
+        notation: ``cells`` (learned far sooner by a small policy), ``moves``, or ``directions`` (moves in words).
+        wording: ``grid``, for a policy that knows nothing else; ``chat``, for a language model. The latter does not say
+            how many routes to give: that is the trainer's request (``ask_for_answers``).
         hidden_share: Share of the cells shown as a question mark, drawn by maze; start and exit are always shown.
         seed: Seed of the stream of mazes and of the hidden cells.
     """
 
     maze: MazeConfig = field(default_factory=MazeConfig)
     notation: Notation = "cells"
+    wording: Literal["grid", "chat"] = "grid"
     hidden_share: float = 0.0
     seed: int = 0
 
@@ -52,8 +57,12 @@ class MazeTask:
     def __post_init__(self) -> None:
         if not 0.0 <= self.hidden_share < 1.0:
             raise ValueError(f"hidden_share is {self.hidden_share}: expected a share in [0, 1).")
-        if self.notation not in ("cells", "moves"):
-            raise ValueError(f"notation is {self.notation!r}: expected 'cells' or 'moves'.")
+        if self.notation not in get_args(Notation):
+            raise ValueError(f"notation is {self.notation!r}: expected one of {', '.join(get_args(Notation))}.")
+        if self.wording not in ("grid", "chat"):
+            raise ValueError(f"wording is {self.wording!r}: expected 'grid' or 'chat'.")
+        if isinstance(self.maze, Mapping):
+            object.__setattr__(self, "maze", MazeConfig(**self.maze))
 
     def answer_format(self, num_answers: int) -> AnswerFormat:
         """How ``num_answers`` routes stand in one completion."""
@@ -73,12 +82,15 @@ class MazeTask:
         stream = mazes(self.maze, self.seed if seed is None else seed)
         return (maze for maze in stream if (maze.key() % 10 == 0) == (split == "test"))
 
-    def row(self, maze: Maze, num_answers: int) -> dict[str, str]:
+    def row(self, maze: Maze, num_answers: int) -> dict[str, Any]:
         """Dataset row of a maze: ``prompt`` and the JSON of the maze for the reward function."""
+        if self.wording == "chat":
+            message = {"role": "user", "content": explain(maze, self.notation, self._hidden(maze))}
+            return {"prompt": [message], "maze": maze.to_json()}
         return {"prompt": self.prompt(maze, num_answers), "maze": maze.to_json()}
 
     def prompt(self, maze: Maze, num_answers: int) -> str:
-        """Grid, budget and the number of routes wanted."""
+        """Grid, budget and the number of routes wanted: the wording "grid"."""
         grid = "\n".join(" ".join(row) for row in maze.rows(self._hidden(maze)))
         return f"{grid}\nbudget {maze.budget} routes {num_answers}\n"
 
@@ -89,11 +101,11 @@ class MazeTask:
         stream = self.examples(split, seed)
         return Dataset.from_list([self.row(next(stream), num_answers) for _ in range(size)])
 
-    def score(self, answer: str, row: dict[str, Any]) -> tuple[float, ...]:
+    def score(self, answer: str, row: Mapping[str, Any]) -> tuple[float, ...]:
         """Reward vector of one route."""
         return score_route(answer, Maze.from_json(row["maze"]), self.notation)
 
-    def label(self, answer: str, row: dict[str, Any]) -> str:
+    def label(self, answer: str, row: Mapping[str, Any]) -> str:
         """Kind of a route by the zones it passes; says nothing about success."""
         return route_kind(answer, Maze.from_json(row["maze"]), self.notation, self.maze.zone_radius)
 
@@ -102,13 +114,21 @@ class MazeTask:
         """One TRL-style reward function that returns the four components of each answer."""
 
         def maze_reward(
-            prompts: list[str], completions: list[str], maze: list[str], **_: Any
+            prompts: list[Any], completions: list[Any], maze: list[str], **_: Any
         ) -> list[tuple[float, ...]]:
             known = {text: Maze.from_json(text) for text in set(maze)}
-            return [score_route(c, known[m], self.notation) for c, m in zip(completions, maze, strict=True)]
+            answers = map(completion_text, completions)  # chat messages where the prompt was one
+            return [score_route(answer, known[m], self.notation) for answer, m in zip(answers, maze, strict=True)]
 
         maze_reward.components = self.components  # type: ignore[attr-defined]
         return [maze_reward]
+
+    def reference(self, row: Mapping[str, Any]) -> None:
+        """None: mazes are drawn such that hardly any route takes everything."""
+
+    def attempt(self, row: Mapping[str, Any], rng: random.Random) -> str:
+        """A route that arrives, by gold, by diamonds or by neither: what `vpo tasks check` measures on."""
+        return write_route(teacher_route(Maze.from_json(row["maze"]), rng), self.notation)
 
     def teacher_completion(self, maze: Maze, num_answers: int, rng: random.Random) -> str:
         """A warm-start completion: independent random feasible routes in the answer format."""
@@ -130,7 +150,8 @@ class MazeTask:
     def vocabulary(self, num_answers: int) -> list[str]:
         """Every word a prompt or completion can hold, for a word-level tokenizer."""
         size = range(self.maze.size)
-        cells = [cell_name((r, c)) for r in size for c in size] if self.notation == "cells" else list("UDLR")
+        steps = list(WORDS) if self.notation == "moves" else list(WORDS.values())
+        cells = [cell_name((r, c)) for r in size for c in size] if self.notation == "cells" else steps
         symbols = [s for s in "SE#GDL.?" if s not in cells]
         longest = self.maze.max_budget or self.maze.size**2 + self.maze.budget_slack
         numbers = [str(n) for n in range(1, max(longest, num_answers) + 1)]
