@@ -20,6 +20,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "to_go": {"answer_credit": "to_go", "mask_truncated_completions": True, "seed": 1},
     "set": {"answer_credit": "set", "bf16": True, "vllm_importance_sampling_mode": "token_truncate", "seed": 2},
     "transformers": {"answer_credit": "to_go", "use_vllm": False, "seed": 1},
+    "server": {"vllm_mode": "server", "seed": 3, "max_steps": 3},
 }
 
 
@@ -41,12 +42,20 @@ def short(completions, **kwargs):
     return [1 / (1 + len(c.split())) for c in completions]
 
 
-def main(policy: str, out: Path, arm: str) -> None:
-    if ARMS[arm].get("use_vllm", True):
-        import vllm._custom_ops as ops
+def make_vllm_run_on_a_cpu() -> None:
+    """What of TRL's way with vLLM does not work there."""
+    import vllm._custom_ops as ops
+    from trl.generation.vllm_client import VLLMClient
 
-        # On a CPU vLLM repacks the weights of linear layers and drops the originals, which then cannot be loaded anew.
-        ops._supports_onednn = False
+    # vLLM repacks the weights of linear layers and drops the originals, which then cannot be loaded anew.
+    ops._supports_onednn = False
+    # Weights go to a server by NCCL, which needs a GPU: the server keeps those it has.
+    VLLMClient.init_communicator = VLLMClient.update_named_params = lambda *args, **kwargs: None
+
+
+def main(policy: str, out: Path, arm: str, server: str | None) -> None:
+    if ARMS[arm].get("use_vllm", True):
+        make_vllm_run_on_a_cpu()
     from trainers import VPOConfig, VPOTrainer
 
     torch.set_num_threads(1)
@@ -72,6 +81,7 @@ def main(policy: str, out: Path, arm: str) -> None:
         "num_answers": 3,
         "ask_for_answers": False,
         "use_vllm": True,
+        "vllm_server_base_url": server,
         **ARMS[arm],
     }
     stop_syncing = StopSyncing()
@@ -104,7 +114,7 @@ def main(policy: str, out: Path, arm: str) -> None:
     trainer._generate_single_turn, trainer._compute_loss = spy_on_generation, spy_on_loss
     trainer.train(resume_from_checkpoint=any(out.glob("checkpoint-*")))
     weights = torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
-    engine = trainer.vllm_generation.llm.llm_engine.model_config if trainer.use_vllm else None
+    engine = trainer.vllm_generation.llm.llm_engine.model_config if arm in ("to_go", "set") else None
     facts = {
         "log": trainer.state.log_history,
         "sampled": sampled,
@@ -117,4 +127,4 @@ def main(policy: str, out: Path, arm: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], *(sys.argv[4:] or [None]))
