@@ -80,12 +80,14 @@ def environment() -> dict[str, str]:
     }
 
 
-def run(policy: Path, folder: Path, arm: str, *server: str) -> dict[str, Any]:
+def run(policy: Path, folder: Path, arm: str, *server: str, processes: int = 1) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, str(SCRIPT), str(policy), str(folder), arm, *server]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] * (processes > 1)
+    command = [sys.executable, *launcher, str(SCRIPT), str(policy), str(folder), arm, *server]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-5000:]
-    return {**json.loads((folder / "facts.json").read_text()), "folder": folder, "said": done.stdout + done.stderr}
+    facts = [json.loads(path.read_text()) for path in sorted(folder.glob("facts*.json"))]
+    return {**facts[0], "processes": facts, "folder": folder, "said": done.stdout + done.stderr}
 
 
 @pytest.fixture(scope="module")
@@ -266,3 +268,16 @@ def test_a_resumed_run_samples_and_learns_as_the_uninterrupted_one(policy, runs,
     assert resumed["sampled"]["train"] == whole["sampled"]["train"][CHECKPOINT:]
     assert resumed["sampled"]["eval"] == whole["sampled"]["eval"][1:]
     assert resumed["weights"] == whole["weights"]
+
+
+# --- several processes ---------------------------------------------------------------------------------------------
+
+
+def test_every_process_samples_its_share_from_an_engine_of_its_own_in_step_with_all(policy, tmp_path):
+    facts = run(policy, tmp_path, "to_go", processes=2)
+    one, other = facts["processes"]
+    assert [len(batch) for batch in one["sampled"]["train"] + other["sampled"]["train"]] == [4] * 2 * STEPS
+    assert one["sampled"]["train"][0] != other["sampled"]["train"][0]
+    assert one["weights"] == other["weights"]
+    gaps = logged(facts, "sampling/sampling_logp_difference/max")  # the largest of both
+    assert max(gaps[: UNSYNCED + 1]) < 1e-4 < 0.1 < max(gaps[UNSYNCED + 1 :])

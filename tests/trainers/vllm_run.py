@@ -6,6 +6,7 @@ From step UNSYNCED on, the engine keeps the weights it has: the control that sho
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ def main(policy: str, out: Path, arm: str, server: str | None) -> None:
     from trainers import VPOConfig, VPOTrainer
 
     torch.set_num_threads(1)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
     options = {
         "output_dir": str(out),
         "use_cpu": True,
@@ -72,8 +74,8 @@ def main(policy: str, out: Path, arm: str, server: str | None) -> None:
         "eval_steps": CHECKPOINT,
         "learning_rate": 1e-3,
         "lr_scheduler_type": "constant",
-        "per_device_train_batch_size": 8,
-        "per_device_eval_batch_size": 8,
+        "per_device_train_batch_size": 8 // world,
+        "per_device_eval_batch_size": 8 // world,
         "num_generations": 4,
         "num_generations_eval": 2,
         "max_completion_length": MAX_COMPLETION,
@@ -123,7 +125,7 @@ def main(policy: str, out: Path, arm: str, server: str | None) -> None:
         "dtype": str(engine.dtype) if engine else None,
         "eos": trainer.eos_token_ids,
     }
-    (out / "facts.json").write_text(json.dumps(facts))
+    (out / f"facts{trainer.accelerator.process_index}.json").write_text(json.dumps(facts))
 
 
 if __name__ == "__main__":
