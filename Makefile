@@ -4,11 +4,14 @@
 #   make test PYTEST_FLAGS="-k simplex"    some of the tests
 #   make demo DEMO_FLAGS="--quick"         the demo at smoke size
 #   make bench BENCH_FLAGS="--quick"       the benchmarks at smoke size
+#   make test-vllm                         the tests that sample with vLLM, in an environment of their own (4 GB)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+VLLM_VENV := .venv-vllm
+VLLM_INSTALLED := $(VLLM_VENV)/.installed
 
 PYTEST_FLAGS ?=
 TEST_WORKERS ?= 2
@@ -19,7 +22,7 @@ BENCH_FLAGS ?=
 PYTEST = $(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-browser demo test test-slow test-all lint format bench clean
+.PHONY: help setup setup-browser setup-vllm demo test test-slow test-vllm test-all lint format bench clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +38,13 @@ test: setup  ## Run the tests that take seconds
 test-slow: setup  ## Run the tests that `make test` leaves out
 	$(PYTEST) -m "slow or vllm" $(PYTEST_FLAGS)
 
+# vLLM imports torch's compiler, which warns of a part of torch itself: no error here.
+test-vllm: setup-vllm  ## Run the tests that sample with vLLM, in .venv-vllm
+	$(VLLM_VENV)/bin/pytest -m vllm -W ignore::DeprecationWarning:torch.jit._script $(PYTEST_FLAGS)
+
 test-all: setup  ## Run every test; what cannot run here is skipped with its reason
 	$(PYTEST) $(PYTEST_FLAGS)
+	$(MAKE) test-vllm
 
 lint: setup  ## Check style, format and types
 	$(BIN)/ruff check .
@@ -68,19 +76,34 @@ setup-browser:  ## Install Chromium for the browser tests (Debian and Ubuntu, as
 	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; \
 	fi
 
-clean:  ## Remove caches and build leftovers; runs/ and .venv stay
+setup-vllm: $(VLLM_INSTALLED)  ## Build .venv-vllm: vLLM for CPUs, with the dependencies that it pins
+
+clean:  ## Remove caches and build leftovers; runs/, .venv and .venv-vllm stay
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+	find . \( -path ./$(VENV) -o -path ./$(VLLM_VENV) \) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+# make_venv(folder, what it costs): an empty environment, or a message that says what is missing.
+define make_venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "vpo needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)"; \
+	    echo "Name another one: make PYTHON=python3.12 $(or $(MAKECMDGOALS),setup)"; exit 1; }
+	@$(1)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(1) || { \
+	    echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	@echo "== building $(1): $(2), once =="
+endef
 
 # torch comes first and by its exact version, so that a build that is on this machine already (a CPU build, say) is taken
 # as it is; without one, pip takes the index's, which is the CUDA build. Rebuilt when a dependency or a pin changes.
 $(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	    echo "vpo needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)"; \
-	    echo "Name another one: make PYTHON=python3.12 $(or $(MAKECMDGOALS),setup)"; exit 1; }
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || { \
-	    echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
-	@echo "== building $(VENV): a few minutes, once =="
+	$(call make_venv,$(VENV),a few minutes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# All pins, and nothing besides: what pip would add for vLLM does not go with a CPU build of torch.
+$(VLLM_INSTALLED): pyproject.toml requirements-vllm.txt
+	$(call make_venv,$(VLLM_VENV),three minutes and 4 GB)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements-vllm.txt)"
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-vllm.txt
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import importlib.util
 import os
 import re
 import shutil
@@ -140,9 +141,9 @@ def test_every_name_that_a_package_exports_is_there(package: str) -> None:
 # --- what is pinned ------------------------------------------------------------------------------------------------
 
 
-def pins() -> dict[str, str]:
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+def pins(file: str = "constraints.txt") -> dict[str, str]:
+    lines = (ROOT / file).read_text().splitlines()
+    pairs = [line.split(";")[0].split("==") for line in lines if line and not line.startswith("#")]
     return {canonicalize_name(name): version for name, version in pairs}
 
 
@@ -184,9 +185,24 @@ def test_the_pins_are_all_that_is_needed_and_no_more() -> None:
     assert pins().keys() == needed - cuda
 
 
-def test_a_pin_is_an_exact_version_without_a_build_suffix() -> None:
-    wrong = {name: version for name, version in pins().items() if not re.fullmatch(r"[0-9][0-9a-z.]*", version)}
+@pytest.mark.parametrize("file", ["constraints.txt", "requirements-vllm.txt"])
+def test_a_pin_is_an_exact_version_without_a_build_suffix(file: str) -> None:
+    wrong = {name: version for name, version in pins(file).items() if not re.fullmatch(r"[0-9][0-9a-z.]*", version)}
     assert wrong == {}
+
+
+def test_the_environment_with_vllm_has_our_pins_but_for_those_that_vllm_sets_lower() -> None:
+    ours, theirs = pins(), pins("requirements-vllm.txt")
+    assert {name for name in ours if theirs.get(name) != ours[name]} == {"numpy", "setuptools"}
+
+
+@pytest.mark.vllm
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed here: make test-vllm")
+def test_the_environment_with_vllm_lacks_only_what_was_left_out() -> None:
+    done = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
+    assert "but you have" not in done.stdout  # what is there is what was asked for
+    missing = set(re.findall(r"requires (\S+), which is not installed", done.stdout))
+    assert missing <= {"torchvision", "torchaudio", "torchcodec", "triton"}
 
 
 def test_every_third_party_import_is_a_declared_dependency() -> None:

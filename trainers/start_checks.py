@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig
+from transformers import PreTrainedConfig
 
 from vpo.looped import FixedDepth, KLExit, LoopedConfig, looped_policy
 
@@ -17,19 +17,22 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}  # nats; half precision 
 
 
 def check_sampling(model: Any, args: GRPOConfig) -> None:
-    """Refuse, before anything is built, ways of sampling that a looped policy does not have.
+    """Refuse, before anything is built, engines that would sample from another policy than the one that is trained.
 
     Args:
         model: The model, or its name.
         args: Settings of the trainer.
 
     Raises:
-        ValueError: A looped policy would be sampled by vLLM or by continuous batching.
+        ValueError: A looped policy would be sampled by vLLM or by continuous batching; or vLLM is to read from disk a
+            policy that was never saved.
     """
     if not (args.use_vllm or args.use_transformers_continuous_batching):
         return
-    if isinstance(model, str):
-        is_looped = AutoConfig.from_pretrained(model).model_type == LoopedConfig.model_type
+    if isinstance(model, str):  # the file alone: to build the configuration may run code that comes with the model
+        revision = (args.model_init_kwargs or {}).get("revision")
+        file, _ = PreTrainedConfig.get_config_dict(model, revision=revision)
+        is_looped = file.get("model_type") == LoopedConfig.model_type
     else:
         is_looped = looped_policy(model) is not None
     if is_looped and args.use_vllm:
@@ -41,6 +44,11 @@ def check_sampling(model: Any, args: GRPOConfig) -> None:
         raise ValueError(
             "use_transformers_continuous_batching=True with a looped policy: its paged cache keeps one version of keys "
             "and values for all loops. Switch it off."
+        )
+    if args.use_vllm and args.vllm_mode == "colocate" and not getattr(model, "name_or_path", model):
+        raise ValueError(
+            "use_vllm=True with a model that lies in memory alone: vLLM reads it from disk. Save it with its "
+            "tokenizer (model.save_pretrained(folder), tokenizer.save_pretrained(folder)) and pass the folder instead."
         )
 
 

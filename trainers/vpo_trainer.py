@@ -33,7 +33,9 @@ from trainers.rollout_log import RolloutLog, rollout_rows
 from trainers.scored_batch import ScoredBatch, applicable, share_components
 from trainers.set_metrics import set_metrics
 from trainers.start_checks import check_policy, check_sampling
+from trainers.stopping import stop_after_last_answer
 from trainers.token_budget import StopsAtBudget, TokenBudget
+from trainers.vllm_sampling import vllm_sampling
 from trainers.vpo_config import VPOConfig
 from vpo.rewards import VectorReward
 from vpo.weightings import prompt_key
@@ -70,6 +72,7 @@ class VPOTrainer(DepthReplay, ExactResume, StopsAtBudget, GRPOTrainer):
     }
 
     args: VPOConfig
+    eos_token_ids: list[int]
 
     def __init__(
         self,
@@ -98,16 +101,17 @@ class VPOTrainer(DepthReplay, ExactResume, StopsAtBudget, GRPOTrainer):
         self._scored: ScoredBatch | None = None
         self._generation_index: dict[str, tuple[int, int]] = {}
         self._warned = False
-        super().__init__(
-            model=model,
-            reward_funcs=list(self.vector_reward.adapters),
-            args=args,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            **kwargs,
-        )
+        with vllm_sampling(self, args):
+            super().__init__(
+                model=model,
+                reward_funcs=list(self.vector_reward.adapters),
+                args=args,
+                train_dataset=train_dataset,
+                eval_dataset=eval_dataset,
+                **kwargs,
+            )
         if args.num_answers > 1:
-            self._stop_after_last_answer()
+            stop_after_last_answer(self)
         check_policy(self)
         for reward in functions:
             if isinstance(reward, RewardModel):
@@ -128,22 +132,6 @@ class VPOTrainer(DepthReplay, ExactResume, StopsAtBudget, GRPOTrainer):
         if isinstance(dataset, dict) and not hasattr(dataset, "map"):
             return {name: self._ask(part) for name, part in dataset.items()}
         return dataset.map(lambda row: {"prompt": self.answer_format.ask(row["prompt"])})
-
-    def _stop_after_last_answer(self) -> None:
-        """End a completion at the closing tag of answer m, where that tag is one token.
-
-        What follows the last answer earns nothing and costs nothing, so nothing keeps a policy from rambling on there:
-        without this, four completions in ten of a small policy ran into the length limit after a hundred steps.
-        """
-        closing = self._tokenizer(f"</{self.answer_format.tag}_{self.args.num_answers}>", add_special_tokens=False)
-        ids = closing["input_ids"]
-        if len(ids) != 1 or ids[0] == self._tokenizer.unk_token_id:
-            return
-        self.eos_token_ids: list[int] = [*self.eos_token_ids, ids[0]]
-        model = self.accelerator.unwrap_model(self.model)
-        model.generation_config.eos_token_id = self.eos_token_ids  # saved with the policy: it samples as it was trained
-        if not self.use_vllm:
-            self.generation_config.eos_token_id = self.eos_token_ids
 
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]

@@ -401,7 +401,8 @@ def test_half_precision_is_no_false_alarm(lively_policy, tokenizer, arguments, c
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"use_vllm": True}, "use_vllm=True with a looped policy"),
+        ({"use_vllm": True}, "use_vllm=True with a looped policy.*silently wrong.*use_vllm=False"),
+        ({"use_vllm": True, "vllm_mode": "server"}, "use_vllm=True with a looped policy"),
         ({"use_transformers_continuous_batching": True}, "continuous_batching=True with a looped policy"),
         ({"depth_training": "live"}, "depth_training='live' with KLExit"),
     ],
