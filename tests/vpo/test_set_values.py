@@ -184,6 +184,28 @@ def test_coverage_tells_two_equal_completions_from_a_third_that_adds_something()
 
 
 @settings(deadline=None)
+@given(answer_groups(), st.sampled_from([0.5, 2.0]))
+def test_merit_pays_each_different_vector_of_a_set_once(groups, merit):
+    places = groups.rewards.shape[2]
+
+    def value(p: int, g: int) -> float:
+        answers = existing(groups, p, g)
+        w_star = (groups.w_star[p] / groups.w_star[p].sum()).tolist()
+        different = {tuple(vector) for vector in answers}
+        own = sum(sum(w * r for w, r in zip(w_star, vector, strict=True)) for vector in different)
+        return set_value(answers, groups.weights[p].tolist()) + merit / places * own
+
+    torch.testing.assert_close(VPO(merit=merit).scores(groups), by_member(groups, value), **TOLERANCE)
+
+
+def test_with_merit_an_answer_that_is_best_for_no_taste_is_still_better_than_none():
+    rewards = torch.tensor([[[[1.0, 1.0], [0.5, 0.0]], [[1.0, 1.0], [0.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]]])
+    groups = AnswerGroups(rewards, torch.ones(1, 3, 2, dtype=torch.bool), torch.ones(2), torch.eye(2).unsqueeze(0))
+    assert VPO().scores(groups).tolist() == [[1.0, 1.0, 1.0]]
+    assert VPO(merit=1.0).scores(groups).tolist() == [[1.625, 1.5, 1.5]]  # a copy of the first is worth no more
+
+
+@settings(deadline=None)
 @given(answer_groups(), st.sampled_from(["first", "mean"]))
 def test_the_anchor_is_a_share_of_one_answers_utility(groups, which):
     def value(p: int, g: int) -> float:
@@ -213,6 +235,7 @@ def test_a_full_anchor_on_single_answers_is_grpo(groups):
         ({"anchor": 1.5}, "anchor is 1.5: expected a share"),
         ({"anchor_on": "last"}, "anchor_on is 'last'"),
         ({"coverage": -1.0}, "coverage is -1.0: expected 0"),
+        ({"merit": -1.0}, "merit is -1.0: expected 0"),
         ({"coverage": 1.0, "utility": "hypervolume"}, "use\n? ?utility='chebyshev'|Use utility='chebyshev'"),
     ],
 )

@@ -28,8 +28,6 @@ class VPO(Objective):
         coverage: Share of credit for the group's pool. R(S) looks at a completion alone, so G completions may all
             hold the same set. This adds ``coverage * G`` times what the pool of all G * M answers would lose without
             this completion.
-        coverage_on: "all" answers, or the "later" ones: the first is then left to be the best single answer, and the
-            others cover what the pool lacks.
         merit: Pay for every answer by itself, on top: ``merit / M`` times ``w* . r`` (w* scaled to sum to 1) of each
             whose reward vector no earlier answer of the set has. R(S) pays nothing for an answer that is not the best
             for any taste, so that writing it well or not at all is the same.
@@ -46,7 +44,6 @@ class VPO(Objective):
 
     utility: Literal["linear", "chebyshev", "hypervolume"] = "linear"
     coverage: float = 0.0
-    coverage_on: Literal["all", "later"] = "all"
     merit: float = 0.0
     anchor: float = 0.0
     anchor_on: Literal["first", "mean"] = "first"
@@ -62,8 +59,6 @@ class VPO(Objective):
             raise ValueError(f"anchor_on is {self.anchor_on!r}: expected 'first' or 'mean'.")
         if not 0 <= self.anchor <= 1:
             raise ValueError(f"anchor is {self.anchor}: expected a share in [0, 1].")
-        if self.coverage_on not in ("all", "later"):
-            raise ValueError(f"coverage_on is {self.coverage_on!r}: expected 'all' or 'later'.")
         if not self.merit >= 0:
             raise ValueError(f"merit is {self.merit}: expected 0 (none) or more.")
         if not self.coverage >= 0:
@@ -99,15 +94,12 @@ class VPO(Objective):
         return score
 
     def _lost_without(self, groups: AnswerGroups, mask: Tensor) -> Tensor:
-        """(P, G) value of the group's pool, less its value without the completion's (later) answers."""
+        """(P, G) value of the group's pool, less its value without the completion's answers."""
         prompts, size, answers, dim = groups.rewards.shape
         pool = groups.rewards.reshape(prompts, 1, size * answers, dim).expand(prompts, size, -1, dim)
         own = torch.eye(size, dtype=torch.bool, device=mask.device)[:, :, None]  # (G, G, 1): whose pool, whose answer
         peers = (groups.mask.unsqueeze(1) & ~own).flatten(2)  # (P, G, G * M)
         everyone = peers | (mask.unsqueeze(1) & own).flatten(2)
-        if self.coverage_on == "later":
-            first = mask & (mask.cumsum(-1) == 1)
-            peers = peers | (first.unsqueeze(1) & own).flatten(2)
         return self._value(groups, pool, everyone) - self._value(groups, pool, peers)
 
     def _value(self, groups: AnswerGroups, rewards: Tensor, mask: Tensor) -> Tensor:

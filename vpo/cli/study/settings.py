@@ -88,16 +88,18 @@ class Settings:
         return next(arm for arm in self.arms if arm.name == name)
 
     def fingerprint(self) -> str:
-        """Hash of all settings; a folder made with others cannot be continued."""
-        return hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=8).hexdigest()
+        """Hash of all settings but the arms; a folder made with others cannot be continued."""
+        shared = {name: value for name, value in asdict(self).items() if name != "arms"}
+        return hashlib.blake2b(json.dumps(shared, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Write ``settings.json``, or check that the one that is there is the same.
+        """Write ``settings.json``, or check that the one that is there is the same; arms may be added to it.
 
         Raises:
-            ValueError: The folder belongs to a study with other settings.
+            ValueError: The folder belongs to a study with other settings, or an arm's name to another arm.
         """
         path = folder / "settings.json"
+        arms = {arm.name: arm for arm in self.arms}
         if path.exists():
             try:
                 found = json.loads(path.read_text())["fingerprint"]
@@ -108,10 +110,19 @@ class Settings:
                     f"{folder} holds a study with other settings (seed, size or version): expected the same to "
                     "continue it. Choose another --out, or pass --fresh to start over."
                 )
-            return
+            there = {arm.name: arm for arm in Settings.load(folder).arms}
+            if changed := [name for name in arms if name in there and there[name] != arms[name]]:
+                raise ValueError(
+                    f"{folder} holds an arm {changed[0]!r} with other options: expected the same under the same name. "
+                    "Choose another --out, or pass --fresh to start over."
+                )
+            if arms.keys() <= there.keys():
+                return
+            arms = {**there, **arms}
         folder.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name("settings.json.tmp")
-        temporary.write_text(json.dumps({"fingerprint": self.fingerprint(), **asdict(self)}, indent=2))
+        content = {"fingerprint": self.fingerprint(), **asdict(self), "arms": [asdict(arm) for arm in arms.values()]}
+        temporary.write_text(json.dumps(content, indent=2))
         os.replace(temporary, path)
 
     @classmethod
