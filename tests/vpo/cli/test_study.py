@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,16 @@ def test_settings_survive_the_file_and_refuse_another_study(tmp_path):
     settings.save(tmp_path)  # the same study continues
     with pytest.raises(ValueError, match="holds a study with other settings"):
         Settings(seed=4, arms=(GRPO, SUM, VPO), **QUICK).save(tmp_path)
+
+
+def test_arms_may_be_added_to_a_study_and_none_changed(tmp_path):
+    Settings(arms=(GRPO, VPO), **QUICK).save(tmp_path)
+    Settings(arms=(SUM,), **QUICK).save(tmp_path)
+    assert Settings.load(tmp_path).arms == (GRPO, VPO, SUM)
+    Settings(arms=(VPO,), **QUICK).save(tmp_path)  # some of them: nothing is lost
+    assert Settings.load(tmp_path).arms == (GRPO, VPO, SUM)
+    with pytest.raises(ValueError, match="holds an arm 'VPO' with other options"):
+        Settings(arms=(replace(VPO, options={"anchor": 0.3}),), **QUICK).save(tmp_path)
 
 
 def test_settings_that_a_kill_left_empty_are_named(tmp_path):
