@@ -157,6 +157,18 @@ def train(
     raise typer.Exit(run_train(recipe, context.args, processes, accelerate_config))
 
 
+@app.command()
+def doctor(
+    backend: Annotated[
+        Literal["zygote", "bubblewrap"], typer.Option(help="The kind of sandbox to look at.")
+    ] = "zygote",
+) -> None:
+    """Say what this host lets the sandbox for generated code enforce, and try to get out of it."""
+    from vpo.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(backend))
+
+
 def _raised_by_us(traceback: TracebackType | None) -> bool:
     """Whether the innermost frame of ``traceback`` belongs to one of our packages."""
     if traceback is None:

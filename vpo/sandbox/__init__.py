@@ -10,8 +10,8 @@ imported numpy. A zygote forks for every job. What stands between the code and t
 - in the process that runs the code (:mod:`vpo.sandbox.candidate`): no capabilities, no new privileges, Landlock,
   a seccomp filter, resource limits, no file descriptor but its own.
 
-Code returns plain JSON and the caller compares: what was expected never enters. ``vpo doctor`` says what a host enforces;
-what it cannot enforce is an error (:class:`NotEnforced`) unless it is allowed by name.
+Code returns plain JSON and the caller compares: what was expected never enters. ``vpo doctor`` says what a host
+enforces; what it cannot enforce is an error (:class:`NotEnforced`) unless it is allowed by name.
 """
 
 from __future__ import annotations

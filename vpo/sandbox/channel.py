@@ -50,7 +50,7 @@ class Channel:
         self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._input, False)
         os.set_blocking(self._output, False)
-        self._buffer = b""
+        self._buffer, self._closed = b"", False
 
     @property
     def pid(self) -> int:
@@ -70,6 +70,8 @@ class Channel:
         Raises:
             Lost: The child closed its side, or the deadline is over.
         """
+        if self._closed:  # its descriptors may be another file's by now
+            raise Lost("the process was ended")
         left = memoryview(data)
         poller = select.poll()
         poller.register(self._output, select.POLLIN)
@@ -101,13 +103,14 @@ class Channel:
                     poller.unregister(file)  # what it has still said can be read
 
     def kill(self) -> None:
-        """End the child, and wait until it and what it started have let go of the pipe."""
+        """End the child; what it started hears of that from the kernel, and ends too."""
         self._process.kill()
         self._process.wait()
 
     def close(self) -> None:
         """End the child and give the pipes back; only the thread that exchanges may do so."""
         self.kill()
+        self._closed = True
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
 """The processes that come from this one: how many, how much memory, and their end where no namespace brings it.
 
-Read from ``/proc`` through a descriptor that was opened before the jail closed; the processes that are looked at have no
-``/proc`` themselves.
+Read from ``/proc`` through a descriptor that was opened before the jail closed; the processes that are looked at have
+no ``/proc`` themselves.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from vpo.sandbox import syscalls as sys_
 SCRATCH = "/box"  # not /tmp: a virtual environment may lie there; /tmp and /dev/shm point here
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _SYSTEM = ("/usr", "/nix/store", "/gnu/store", "/etc/alternatives")
-_ROOT_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # on most systems links into /usr
+ROOT_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # on most systems links into /usr
 _FILES = ("/etc/ld.so.cache", "/etc/localtime")
 _OF_A_PREFIX = ("bin", "lib", "lib64", "pyvenv.cfg")  # a prefix may be the folder of somebody's project
 _MOUNT_POINT = "/tmp"  # covered in the new namespace only; sources are held open before that
@@ -33,7 +33,7 @@ def visible_paths(readable: Iterable[str] = ()) -> list[str]:
     # The paths that an editable installation adds lead to projects; packages lie where they are called so.
     wanted |= {entry for entry in sys.path if entry.endswith("-packages")}
     wanted |= {os.path.abspath(path) for path in readable}
-    wanted |= {*_SYSTEM, *_FILES, *(path for path in _ROOT_FOLDERS if not os.path.islink(path))}
+    wanted |= {*_SYSTEM, *_FILES, *(path for path in ROOT_FOLDERS if not os.path.islink(path))}
     there = sorted(path for path in wanted if os.path.exists(path))
     return [path for path in there if not any(path.startswith(f"{other}/") for other in there)]
 
@@ -50,7 +50,7 @@ def enter(visible: Sequence[str], hidden: Sequence[str], uid: int) -> None:
         OSError: The host does not let this process mount.
     """
     sys_.mount("none", "/", "", sys_.MS_REC | sys_.MS_PRIVATE)
-    links = {path: os.readlink(path) for path in _ROOT_FOLDERS if os.path.islink(path)}
+    links = {path: os.readlink(path) for path in ROOT_FOLDERS if os.path.islink(path)}
     opened = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (*visible, *DEVICES)}
     root = _MOUNT_POINT
     sys_.mount("none", root, "tmpfs", sys_.MS_NOSUID, "mode=755,size=4m")
@@ -87,9 +87,7 @@ def _bind(source: int, path: str, target: str) -> None:
 
 def _make_read_only(target: str) -> None:
     try:
-        sys_.mount_setattr(
-            target, sys_.MOUNT_ATTR_RDONLY | sys_.MOUNT_ATTR_NOSUID | sys_.MOUNT_ATTR_NODEV
-        )
+        sys_.mount_setattr(target, sys_.MOUNT_ATTR_RDONLY | sys_.MOUNT_ATTR_NOSUID | sys_.MOUNT_ATTR_NODEV)
     except OSError:  # before kernel 5.12: this mount alone, and with the flags that it may not lose
         locked = os.statvfs(target).f_flag & (os.ST_NOEXEC | os.ST_NOATIME | os.ST_NODIRATIME | os.ST_RELATIME)
         flags = sys_.MS_RDONLY | sys_.MS_NOSUID | sys_.MS_NODEV | locked

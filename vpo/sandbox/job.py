@@ -41,7 +41,7 @@ class Job:
         for case in self.cases:
             if self.entry is None and not isinstance(case, str):
                 raise ValueError(
-                    f"a case is {case!r:.100}: expected a text for standard input. To call a function, name it: entry='f'."
+                    f"a case is {case!r:.100}: expected a text for standard input. To call a function, name it in entry."
                 )
             if self.entry is not None and (isinstance(case, str) or not isinstance(case, Sequence)):
                 raise ValueError(f"a case is {case!r:.100}: expected the list of {self.entry}'s arguments.")
@@ -65,9 +65,9 @@ class Result:
     """How one case ended.
 
     Args:
-        status: ``ok``: the code ended by itself and gave a result. ``invalid``: it gave what is no result: not JSON, not
-            finite, too large. ``error``: it raised, crashed or broke off. ``timeout``, ``oom``: it ran out of time or
-            memory. ``infra``: our machinery failed, twice, and the code is not to blame.
+        status: ``ok``: the code ended by itself and gave a result. ``invalid``: it gave what is no result: not JSON,
+            not finite, too large. ``error``: it raised, crashed or broke off. ``timeout``, ``oom``: it ran out of time
+            or memory. ``infra``: our machinery failed, twice, and the code is not to blame.
         value: What the function returned: None, bool, int, finite float, str, list, or dict with str keys. Tuples are
             lists, and arrays of numbers are nested lists.
         stdout: What a program printed; of a function nothing is kept.

@@ -52,7 +52,7 @@ def ruleset(read: Iterable[str], write: Iterable[str], change: Iterable[str]) ->
     """
     abi = version()
     everything = (1 << _NUM_FILE_RIGHTS.get(abi, 16)) - 1
-    # Since the fourth version TCP, since the sixth signals and abstract sockets, each for what is outside of the domain.
+    # Since the fourth version TCP, since the sixth signals and abstract sockets that lead out of the domain.
     wanted = _Attributes(everything, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
     size = 8 if abi < 4 else 16 if abi < 6 else 24
     rules = syscall(_CREATE_RULESET, ctypes.byref(wanted), size, 0)

@@ -15,7 +15,7 @@ class Limits:
     """Limits of one job.
 
     Args:
-        seconds: Wall time of a case, from the fork to the end of its process.
+        seconds: Wall time of a case, from the code's first line to the end of its process.
         job_seconds: Wall time of all the cases of a job together; cases that no time is left for are not run, and are
             ``timeout``. None for no bound but that of each case.
         memory_mb: What a case may add to the memory of the bare interpreter, in MiB: address space of one process, and
@@ -53,9 +53,9 @@ class Limits:
         return self.output_kb << 10
 
     def longest(self, num_cases: int) -> float:
-        """Seconds that a job of so many cases may take, ends of processes included."""
-        total = num_cases * (self.seconds + 0.2)
-        return total if self.job_seconds is None else min(total, self.job_seconds + 0.2 * num_cases)
+        """Seconds that a job of so many cases may take, with a generous share for its forks."""
+        code = num_cases * self.seconds
+        return 0.2 * num_cases + (code if self.job_seconds is None else min(code, self.job_seconds))
 
 
 def apply(limits: Limits, baseline: int, count_processes: bool) -> None:

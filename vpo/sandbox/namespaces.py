@@ -1,9 +1,9 @@
 """Who a zygote is, what its jobs are cloned into, and which of it this host allows, found out by trying.
 
-A zygote that was started by root builds its jail as root and then becomes nobody; one that was started by a user builds it
-in a user namespace of its own. From there on both do the same: each job is cloned into a user namespace in which it has
-every capability for as long as its supervisor sets things up, and into process, network, shared-memory, host name and mount
-namespaces that belong to it.
+A zygote that was started by root builds its jail as root and then becomes nobody; one that was started by a user
+builds it in a user namespace of its own. From there on both do the same: each job is cloned into a user namespace in
+which it has every capability for as long as its supervisor sets things up, and into process, network, shared-memory,
+host name and mount namespaces that belong to it.
 """
 
 from __future__ import annotations
@@ -221,5 +221,3 @@ def _try(trial: Callable[[], None]) -> str | None:
     if not text and status:
         text = f"the trial ended with status {status}"
     return text.strip() or None
-
-

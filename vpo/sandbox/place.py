@@ -25,6 +25,8 @@ class Place:
         scratch: Whether the supervisor mounts the job's folder, finds it mounted, or has none.
         flags: Namespaces that a job is cloned into.
         parent: The zygote; without it a supervisor must not live.
+        filter: Of system calls; None where there is no seccomp.
+        ids: User and group of the zygote.
     """
 
     have: frozenset[str]
@@ -33,6 +35,7 @@ class Place:
     scratch: Literal["mounted here", "given", "none"]
     flags: int = 0
     parent: int | None = None
+    filter: bytes | None = None
     ids: tuple[int, int] = field(default_factory=lambda: (os.geteuid(), os.getegid()))
 
     @property
@@ -76,6 +79,13 @@ class Place:
             landlock.restrict(rules)
         sys_.drop_capabilities()
         limits.apply(job_limits, baseline, "process_limit" in self.have)
-        if "seccomp" in self.have:
-            jailed = {"mount_namespaces", "network_namespaces"} <= self.have
-            seccomp.install(seccomp.program(unix_sockets=jailed))  # else they would reach the host's services
+        if self.filter is not None:
+            seccomp.install(self.filter)
+
+
+def make_filter(have: frozenset[str]) -> bytes | None:
+    """The filter of system calls for candidates, made once; None where there is no seccomp."""
+    if "seccomp" not in have:
+        return None
+    # A host's service listens on a file or on a name in its network namespace: without both walls it can be reached.
+    return seccomp.program(unix_sockets={"mount_namespaces", "network_namespaces"} <= have)

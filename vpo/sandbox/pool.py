@@ -1,7 +1,7 @@
 """A sandbox: jobs in, results out, whatever happens in between.
 
-Threads of this process each hold a zygote for the length of a job. A zygote that dies or does not answer is replaced, and
-its job is run once more; what fails twice is ``infra``.
+Threads of this process each hold a zygote for the length of a job. A zygote that dies or does not answer is replaced,
+and its job is run once more; what fails twice is ``infra``.
 """
 
 from __future__ import annotations
@@ -30,14 +30,18 @@ class Sandbox:
     Use it as a context, or call :meth:`close`. It may be used by several threads, and from an event loop; not from a
     process that was forked from the one that made it.
 
+    Attributes:
+        limits: As given.
+        reasons: Why each mechanism does not work on this host; None where it works.
+
     Args:
         workers: Jobs that run at the same time; None for one on each core that this process may use.
         limits: Of jobs that bring none of their own.
         preload: Modules that code finds imported; they cost their time once, not in every job.
         readable: Further paths that code may read.
         allow: What this host need not enforce, such as ``no_landlock``; see ``vpo doctor``.
-        backend: ``zygote``; ``bubblewrap``, which starts an interpreter a job through ``bwrap``, for hosts where only that
-            program may make namespaces; or an object that makes workers, such as actors on other machines.
+        backend: ``zygote``; ``bubblewrap``, which starts an interpreter a job through ``bwrap``, for hosts where only
+            that program may make namespaces; or an object that makes workers, such as actors on other machines.
 
     Raises:
         NotEnforced: This host does not enforce something, and it was not allowed by name.
@@ -62,13 +66,14 @@ class Sandbox:
         self._closed, self._pid = False, os.getpid()
         settings = Settings(tuple(preload), tuple(os.fspath(path) for path in readable), tuple(allow))
         maker = _backend(backend)
+        self.reasons: dict[str, str | None] = {}
         self._workers: list[Worker] = []
         self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
         try:
             for _ in range(num):  # all of them start at the same time,
                 self._workers.append(maker.start(settings))
             for worker in self._workers:  # and then they are waited for
-                worker.wait_until_ready()
+                self.reasons = worker.wait_until_ready()
                 self._idle.put(worker)
         except BaseException:
             for worker in self._workers:
@@ -149,7 +154,11 @@ class Sandbox:
                 if self._closed:
                     reason = "the sandbox was closed"
                     break
-                worker.restart()
+                try:
+                    worker.restart()
+                except (Lost, OSError) as error:
+                    reason = str(error)
+                    break
             missing = len(job.cases) - len(results)
             return (*results, *[Result("infra", detail=reason)] * missing)
         finally:

@@ -1,8 +1,8 @@
 """The process that looks after one job: it forks for every case, watches it, and writes down what became of it.
 
-It never runs the code, and where there are process namespaces it is process 1 of the job's: no signal from inside reaches
-it, it may kill all that it sees, and its own death is the death of all. What it writes are facts (exit status, signals,
-bytes); the caller judges them.
+It never runs the code, and where there are process namespaces it is process 1 of the job's: no signal from inside
+reaches it, it may kill all that it sees, and its own death is the death of all. What it writes are facts (exit
+status, signals, bytes); the caller judges them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ FAILED = 70  # exit status of a supervisor or candidate in which our own code fa
 _STDERR_BYTES = 2048
 _MESSAGE_SLACK = 1 << 16  # the candidate's own words around a result; it keeps the limit of the result itself
 _LOOK_SECONDS = 0.05
+_START_SECONDS = 30.0  # for our own steps before the code, on a machine that is busy with others
 
 
 def read_exactly(file: int, size: int) -> bytes:
@@ -103,12 +104,13 @@ class _Case:
     def __init__(self, place: Place, rules: int | None, code: str, entry: str | None, limits: Limits) -> None:
         self.place, self.rules, self.code, self.entry, self.limits = place, rules, code, entry, limits
         self.baseline = descendants.memory(place.proc)
+        self.began: float | None = None  # when the code began, by the candidate's word
 
     def run(self, case: Any, end: float) -> dict[str, Any]:
         """Run it; the record of its end."""
         start = time.monotonic()
         if start >= end:
-            return {"stopped": "job time", "seconds": 0.0}
+            return {"stopped": "job time", "seconds": 0.0, "stdout": "", "stderr": ""}
         stdin = os.memfd_create("stdin")
         if self.entry is None:
             with os.fdopen(os.dup(stdin), "wb") as file:
@@ -127,8 +129,8 @@ class _Case:
             _Stream(err, _STDERR_BYTES, "last"),
             _Stream(message, self.limits.output_bytes + _MESSAGE_SLACK),
         ]
-        stopped = self._watch(pid, streams, min(start + self.limits.seconds, end))
-        seconds = time.monotonic() - start
+        stopped = self._watch(pid, streams, end)
+        seconds = time.monotonic() - (self.began or start)
         status, usage = self._kill_and_reap(pid)
         for stream in streams:
             while stream.take():  # all writers are dead, so this ends
@@ -157,7 +159,7 @@ class _Case:
         finally:
             os._exit(FAILED)
 
-    def _watch(self, pid: int, streams: list[_Stream], deadline: float) -> str | None:
+    def _watch(self, pid: int, streams: list[_Stream], end: float) -> str | None:
         """Read until the process ends; why it must be stopped, if it must."""
         poller = select.poll()
         by_pipe = {stream.pipe: stream for stream in streams}
@@ -167,9 +169,10 @@ class _Case:
         if ended is not None:
             poller.register(ended, select.POLLIN)
         next_look = time.monotonic() + _LOOK_SECONDS
+        deadline, late = time.monotonic() + _START_SECONDS, "start"
         try:
-            while (now := time.monotonic()) < deadline:
-                wait = min(deadline, next_look) - now if ended is not None else 0.005
+            while (now := time.monotonic()) < min(deadline, end):
+                wait = min(deadline, end, next_look) - now if ended is not None else 0.005
                 for file, _ in poller.poll(math.ceil(max(wait, 0) * 1000)):
                     if file == ended:
                         return None
@@ -177,13 +180,16 @@ class _Case:
                         poller.unregister(file)
                     elif by_pipe[file].is_over:
                         return "output"
+                if self.began is None and streams[-1].data:
+                    self.began = time.monotonic()
+                    deadline, late = self.began + self.limits.seconds, "time"
                 if ended is None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
                     return None
                 if time.monotonic() >= next_look:
                     if over := self._over_limit():
                         return over
                     next_look = time.monotonic() + _LOOK_SECONDS
-            return "time"
+            return late if deadline <= end else "job time"
         finally:
             if ended is not None:
                 os.close(ended)

@@ -1,7 +1,7 @@
 """Linux system calls that Python has no function for, through ctypes: namespaces, mounts, capabilities, prctl.
 
-Small libraries for this exist, each for a part of it; a zygote should hold as little code as can be, and the calls are a
-line each. Numbers above 424 are the same on every architecture; the others are given for those that we know.
+Small libraries for this exist, each for a part of it; a zygote should hold as little code as can be, and the calls
+are a line each. Numbers above 424 are the same on every architecture; the others are given for those that we know.
 """
 
 from __future__ import annotations

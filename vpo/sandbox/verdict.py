@@ -1,7 +1,7 @@
 """From the supervisor's record of a case to its :class:`Result`: here, in the caller, where the code cannot reach.
 
-The record holds facts that the supervisor saw, and one text that the code may have written itself. So that text is read as
-plain JSON with finite numbers or not at all, and nothing in it can make a result ``infra``.
+The record holds facts that the supervisor saw, and one text that the code may have written itself. So that text is
+read as plain JSON with finite numbers or not at all, and nothing in it can make a result ``infra``.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ def verdict(record: dict[str, Any], is_call: bool, limits: Limits) -> Result:
         is_call: A function was called; else a program was run.
         limits: The job's.
     """
-    stopped, seconds = record["stopped"], record["seconds"]
-    if stopped == "job time":
-        return Result("timeout", detail=f"the job's {limits.job_seconds:g} s were used up by its other cases")
-    stderr, message = record["stderr"], record["message"]
+    stopped = record["stopped"]
     stdout = "" if is_call else record["stdout"][: limits.output_bytes]
 
     def result(status: Status, detail: str = "", value: Any = None) -> Result:
-        return Result(status, value, stdout, stderr, seconds, detail)
+        return Result(status, value, stdout, record["stderr"], record["seconds"], detail)
 
+    if stopped == "job time":
+        return result("timeout", f"the job's {limits.job_seconds:g} s were used up")
+    message = record["message"]
     if not message.startswith(STARTED):
         return result("infra", "the process ended before it came to the code")
     if stopped is not None:

@@ -1,4 +1,7 @@
-"""Where a job goes to be run: the parent's side of a zygote. A backend makes such workers, here or on other machines."""
+"""Where a job goes to be run: the parent's side of a zygote.
+
+A backend makes such workers, here or on other machines.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from vpo.sandbox.channel import Channel, Lost
 from vpo.sandbox.zygote import HEADER, boot_command
 
 _START_SECONDS = 120.0  # imports, on a machine that is busy with others
-_GRACE_SECONDS = 10.0  # for the forks and the JSON of a job, above the times of its cases
+GRACE_SECONDS = 60.0  # for the forks and the JSON of a job; only a worker that hangs needs as long
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,11 @@ class Settings:
 class Worker(Protocol):
     """Runs one job at a time, for one thread at a time; only :meth:`kill` may come from another."""
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> dict[str, str | None]:
         """Wait until jobs can come.
+
+        Returns:
+            Why each mechanism does not work where this worker is; None where it works.
 
         Raises:
             NotEnforced: The host does not enforce something that was not allowed to be missing.
@@ -77,8 +83,11 @@ class Backend(Protocol):
         ...
 
 
-def read_report(channel: Channel, allow: Sequence[str]) -> dict[str, Any]:
+def read_report(channel: Channel, allow: Sequence[str]) -> dict[str, str | None]:
     """The first thing that a zygote says: what this host enforces, and whether it is ready.
+
+    Returns:
+        Why each mechanism does not work; None where it works.
 
     Raises:
         NotEnforced: Something is missing that was not allowed to be.
@@ -92,7 +101,8 @@ def read_report(channel: Channel, allow: Sequence[str]) -> dict[str, Any]:
         raise NotEnforced(missing)
     if not report["ready"]:
         raise OSError(f"{report['failed']}. Mend it, or leave it out: Sandbox(preload=()).")
-    return report
+    reasons: dict[str, str | None] = report["reasons"]
+    return reasons
 
 
 class ZygoteWorker:
@@ -107,13 +117,13 @@ class ZygoteWorker:
         """Process id of the zygote."""
         return self._channel.pid
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> dict[str, str | None]:
         """Wait for its report; see :class:`Worker`."""
-        read_report(self._channel, self._settings.allow)
+        return read_report(self._channel, self._settings.allow)
 
     def run(self, payload: bytes, seconds: float) -> Iterator[dict[str, Any]]:
         """Run a job; see :class:`Worker`."""
-        deadline = time.monotonic() + seconds + _GRACE_SECONDS
+        deadline = time.monotonic() + seconds + GRACE_SECONDS
         for record in self._channel.exchange(HEADER.pack(len(payload)) + payload, deadline):
             if "end" in record:
                 if record["end"] != 0:

@@ -1,9 +1,9 @@
 """The process that jobs are forked from: imports done, jail built, one job at a time.
 
-Started by exec of a fresh interpreter (:func:`boot_command`), so it holds nothing of its parent, CUDA least of all. On
-standard input it takes jobs: eight bytes of length, then JSON, which the supervisor reads. On standard output it answers in
-lines of JSON: first a report of what this host enforces, then for each job a line a case and a last one with the
-supervisor's exit status. It ends when its parent does.
+Started by exec of a fresh interpreter (:func:`boot_command`), so it holds nothing of its parent, CUDA least of all.
+On standard input it takes jobs: eight bytes of length, then JSON, which the supervisor reads. On standard output it
+answers in lines of JSON: first a report of what this host enforces, then for each job a line a case and a last one
+with the supervisor's exit status. It ends when its parent does.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from typing import Any, NoReturn
 from vpo.sandbox import descendants, jail, namespaces
 from vpo.sandbox import syscalls as sys_
 from vpo.sandbox.capabilities import unmet
-from vpo.sandbox.place import Place
+from vpo.sandbox.place import Place, make_filter
 from vpo.sandbox.supervisor import REQUESTS, exit_file, read_exactly, serve, write_line
 
 HEADER = struct.Struct(">Q")
-_ROOT = str(Path(__file__).resolve().parents[2])
+ROOT = str(Path(__file__).resolve().parents[2])
 _PACKAGES = ("vpo", "trainers", "search", "eval")  # tasks and their data, should they be installed beside numpy
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from {module} import main; del sys.path[0]; main(sys.argv[2])"
 
 
 def boot_command(module: str, settings: dict[str, Any]) -> list[str]:
     """The command that runs ``main`` of one of our modules in a fresh interpreter, without user's or current folder."""
-    return [sys.executable, "-s", "-P", "-c", _BOOT.format(module=module), _ROOT, json.dumps(settings)]
+    return [sys.executable, "-s", "-P", "-c", _BOOT.format(module=module), ROOT, json.dumps(settings)]
 
 
 def main(text: str) -> NoReturn:
@@ -64,7 +64,7 @@ def main(text: str) -> NoReturn:
 
 def hidden_paths() -> list[str]:
     """Folders of our own packages, which hold tasks and their answers."""
-    return [str(Path(_ROOT, name)) for name in _PACKAGES]
+    return [str(Path(ROOT, name)) for name in _PACKAGES]
 
 
 def preload(modules: list[str]) -> dict[str, Any]:
@@ -73,7 +73,10 @@ def preload(modules: list[str]) -> dict[str, Any]:
         try:
             importlib.import_module(name)
         except Exception as error:
-            return {"ready": False, "failed": f"{name} cannot be imported in the sandbox: {type(error).__name__}: {error}"}
+            return {
+                "ready": False,
+                "failed": f"{name} cannot be imported in the sandbox: {type(error).__name__}: {error}",
+            }
     gc.collect()
     gc.freeze()  # the collector of a job leaves these pages shared
     return {}
@@ -94,6 +97,7 @@ def _place(have: frozenset[str], proc: int, visible: list[str]) -> Place:
         scratch="mounted here" if flags & sys_.NEW_NS else "none",
         flags=flags,
         parent=os.getpid(),
+        filter=make_filter(have),
     )
 
 
