@@ -55,6 +55,12 @@ MECHANISMS = {
 }
 
 
+_HINT = (
+    " What forbids namespaces is often AppArmor (kernel.apparmor_restrict_unprivileged_userns, on Ubuntu; then "
+    "Sandbox(backend='bubblewrap') may work) or a container's own seccomp profile."
+)
+
+
 class NotEnforced(OSError):  # noqa: N818 - it reads as what it says: raise NotEnforced
     """This host does not let the sandbox enforce something that was not allowed to be missing.
 
@@ -67,10 +73,11 @@ class NotEnforced(OSError):  # noqa: N818 - it reads as what it says: raise NotE
         lines = "".join(
             f"\n  no_{name}: {reason}. Then {MECHANISMS[name].without}." for name, reason in self.missing.items()
         )
+        hint = _HINT if self.missing.keys() & {"user_namespaces", "mount_namespaces"} else ""
         names = ", ".join(f'"no_{name}"' for name in self.missing)
         super().__init__(
             f"this host does not let the sandbox enforce what it should:{lines}\n"
-            f"Expected all of it. Change the host, or allow it by name: Sandbox(allow=({names},))."
+            f"Expected all of it.{hint} Change the host, or allow it by name: Sandbox(allow=({names},))."
         )
 
 

@@ -41,7 +41,7 @@ class Job:
         for case in self.cases:
             if self.entry is None and not isinstance(case, str):
                 raise ValueError(
-                    f"a case is {case!r:.100}: expected a text for standard input. To call a function, name it in entry."
+                    f"a case is {case!r:.100}: expected a text for standard input. To call a function, set entry."
                 )
             if self.entry is not None and (isinstance(case, str) or not isinstance(case, Sequence)):
                 raise ValueError(f"a case is {case!r:.100}: expected the list of {self.entry}'s arguments.")

@@ -8,6 +8,8 @@ host name and mount namespaces that belong to it.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import resource
 import signal
@@ -17,6 +19,7 @@ from vpo.sandbox import descendants, jail, landlock, seccomp
 from vpo.sandbox import syscalls as sys_
 
 NOBODY = 65534
+_HINTS = {errno.ENOSPC: " (a limit in /proc/sys/user)"}
 FLAGS = {
     "user_namespaces": sys_.NEW_USER | sys_.NEW_UTS,
     "mount_namespaces": sys_.NEW_NS,
@@ -34,10 +37,15 @@ def job_ids() -> tuple[int, int]:
 def become_unprivileged() -> None:
     """From root become nobody, and give up all capabilities, for good."""
     if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
-    sys_.drop_capabilities()
+        with contextlib.suppress(OSError):  # root of a user namespace that knows no nobody: a user, on the host
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+    try:
+        # Whoever is still root may map itself into a namespace only with this one (kernel 5.12).
+        sys_.drop_capabilities(keep=sys_.CAP_SETFCAP if os.geteuid() == 0 else 0)
+    except PermissionError:
+        sys_.drop_capabilities()
     sys_.prctl(sys_.PR_SET_DUMPABLE, 1)  # else the files in /proc that map ids would belong to root
 
 
@@ -122,17 +130,19 @@ def reasons(proc: int, visible: Sequence[str], hidden: Sequence[str]) -> dict[st
     return found | limits_reasons(proc, enter)
 
 
-def limits_reasons(proc: int, enter: Callable[[], None]) -> dict[str, str | None]:
+def limits_reasons(proc: int, enter: Callable[[], None], others: int = 0) -> dict[str, str | None]:
     """Try what needs no namespace: the rules that a process puts on itself, and the limits.
 
     Args:
         proc: Descriptor of ``/proc``.
         enter: Becomes what a job is.
+        others: Processes in the namespace that this enters.
     """
+    most = others + 2
 
     def limit_processes() -> None:
         enter()
-        resource.setrlimit(resource.RLIMIT_NPROC, (2, 2))
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
         try:
             children = [_sleeper()]
         except BlockingIOError as error:
@@ -209,7 +219,8 @@ def _try(trial: Callable[[], None]) -> str | None:
         try:
             trial()
         except OSError as error:
-            os.write(write, (error.strerror or str(error)).encode())
+            reason = error.strerror or str(error)
+            os.write(write, (reason + _HINTS.get(error.errno, "")).encode())
         except BaseException as error:
             os.write(write, repr(error).encode())
         finally:

@@ -24,6 +24,8 @@ MNT_DETACH = 2
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 
+CAP_SETFCAP = 1 << 31
+
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
 
 # PyDLL keeps the interpreter's lock: the child of a clone() must hold it.
@@ -93,7 +95,7 @@ def mount_setattr(target: str, attributes: int) -> None:
     syscall(MOUNT_SETATTR, AT_FDCWD, target.encode(), AT_RECURSIVE, packed, ctypes.sizeof(packed))
 
 
-def drop_capabilities() -> None:
-    """Give up every capability; with no-new-privileges set they do not come back."""
+def drop_capabilities(keep: int = 0) -> None:
+    """Give up every capability but those in ``keep``; with no-new-privileges set they do not come back."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    call("capset", header, (ctypes.c_uint32 * 6)())
+    call("capset", header, (ctypes.c_uint32 * 6)(keep, keep))
