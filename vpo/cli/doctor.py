@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -25,6 +26,7 @@ def attempt(path):
     return open(path).read()
 """
 _CONNECT = """
+import os
 import socket
 def attempt(port):
     return socket.create_connection(("127.0.0.1", port), timeout=1).recv(1).hex()
@@ -70,6 +72,7 @@ def attempts() -> Iterator[list[Attempt]]:
         socket.create_server(("127.0.0.1", 0)) as server,
         subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process,
     ):
+        os.fchmod(file.fileno(), 0o644)  # readable by whoever can see it
         file.write("secret")
         file.flush()
         port = server.getsockname()[1]

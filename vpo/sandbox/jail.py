@@ -22,7 +22,7 @@ _SYSTEM = ("/usr", "/nix/store", "/gnu/store", "/etc/alternatives")
 ROOT_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")  # on most systems links into /usr
 _FILES = ("/etc/ld.so.cache", "/etc/localtime")
 _OF_A_PREFIX = ("bin", "lib", "lib64", "pyvenv.cfg")  # a prefix may be the folder of somebody's project
-_MOUNT_POINT = "/tmp"  # covered in the new namespace only; sources are held open before that
+_MOUNT_POINTS = ("/tmp", "/mnt", "/var", "/home")  # one is covered, in the new namespace only
 
 
 def visible_paths(readable: Iterable[str] = ()) -> list[str]:
@@ -32,10 +32,32 @@ def visible_paths(readable: Iterable[str] = ()) -> list[str]:
     wanted = {os.path.join(prefix, name) for prefix in prefixes for name in _OF_A_PREFIX}
     # The paths that an editable installation adds lead to projects; packages lie where they are called so.
     wanted |= {entry for entry in sys.path if entry.endswith("-packages")}
-    wanted |= {os.path.abspath(path) for path in readable}
+    wanted |= {*readable}
     wanted |= {*_SYSTEM, *_FILES, *(path for path in ROOT_FOLDERS if not os.path.islink(path))}
     there = sorted(path for path in wanted if os.path.exists(path))
     return [path for path in there if not any(path.startswith(f"{other}/") for other in there)]
+
+
+def empty_scratch() -> None:
+    """Remove everything in the job's folder, however deep; nobody else is left to work in it."""
+    os.chmod(SCRATCH, 0o1777)
+    number = 0
+    while names := os.listdir(SCRATCH):
+        for name in names:
+            path = os.path.join(SCRATCH, name)
+            if os.path.islink(path) or not os.path.isdir(path):
+                os.unlink(path)
+                continue
+            os.chmod(path, 0o700)
+            for inner in os.listdir(path):  # up here, so that no path is long and no call nests
+                number += 1
+                while os.path.lexists(target := os.path.join(SCRATCH, str(number))):
+                    number += 1
+                source = os.path.join(path, inner)
+                if not os.path.islink(source):
+                    os.chmod(source, 0o700)  # a folder can be moved only by who may write in it
+                os.rename(source, target)
+            os.rmdir(path)
 
 
 def enter(visible: Sequence[str], hidden: Sequence[str], uid: int) -> None:
@@ -51,8 +73,8 @@ def enter(visible: Sequence[str], hidden: Sequence[str], uid: int) -> None:
     """
     sys_.mount("none", "/", "", sys_.MS_REC | sys_.MS_PRIVATE)
     links = {path: os.readlink(path) for path in ROOT_FOLDERS if os.path.islink(path)}
-    opened = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (*visible, *DEVICES)}
-    root = _MOUNT_POINT
+    opened = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in (*visible, *DEVICES)}  # before it is covered
+    root = next(each for each in _MOUNT_POINTS if os.path.isdir(each) and not _below(each, visible))
     sys_.mount("none", root, "tmpfs", sys_.MS_NOSUID, "mode=755,size=4m")
     for path, target in links.items():
         os.symlink(target, root + path)
@@ -68,6 +90,10 @@ def enter(visible: Sequence[str], hidden: Sequence[str], uid: int) -> None:
     sys_.syscall(sys_.PIVOT_ROOT.get(sys_.MACHINE), b".", b".")  # the old root now lies over the new one,
     sys_.call("umount2", b".", sys_.MNT_DETACH)  # and goes
     os.chdir("/")
+
+
+def _below(path: str, others: Iterable[str]) -> bool:
+    return any(f"{path}/".startswith(f"{other}/") for other in others)
 
 
 def _bind(source: int, path: str, target: str) -> None:

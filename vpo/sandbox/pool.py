@@ -38,7 +38,7 @@ class Sandbox:
         workers: Jobs that run at the same time; None for one on each core that this process may use.
         limits: Of jobs that bring none of their own.
         preload: Modules that code finds imported; they cost their time once, not in every job.
-        readable: Further paths that code may read.
+        readable: Further paths that code may read. Started by root, jobs are nobody, and read what everybody may.
         allow: What this host need not enforce, such as ``no_landlock``; see ``vpo doctor``.
         backend: ``zygote``; ``bubblewrap``, which starts an interpreter a job through ``bwrap``, for hosts where only
             that program may make namespaces; or an object that makes workers, such as actors on other machines.
@@ -64,7 +64,10 @@ class Sandbox:
         check_allowed(allow)
         self.limits = limits or Limits()
         self._closed, self._pid = False, os.getpid()
-        settings = Settings(tuple(preload), tuple(os.fspath(path) for path in readable), tuple(allow))
+        paths = tuple(os.path.abspath(path) for path in readable)
+        if "/" in paths:
+            raise ValueError("readable names /: expected what the code needs. All of this machine is no sandbox.")
+        settings = Settings(tuple(preload), paths, tuple(allow))
         maker = _backend(backend)
         self.reasons: dict[str, str | None] = {}
         self._workers: list[Worker] = []

@@ -132,6 +132,8 @@ class _Case:
         stopped = self._watch(pid, streams, end)
         seconds = time.monotonic() - (self.began or start)
         status, usage = self._kill_and_reap(pid)
+        if self.place.scratch != "none":
+            jail.empty_scratch()
         for stream in streams:
             while stream.take():  # all writers are dead, so this ends
                 pass
@@ -208,12 +210,12 @@ class _Case:
         _, status, usage = os.wait4(pid, 0)
         if not self.place.owns_processes:
             descendants.kill_all(self.place.proc)
-            return status, usage
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(-1, signal.SIGKILL)
-                os.waitpid(-1, 0)
+        else:
+            with contextlib.suppress(ChildProcessError):
+                while True:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(-1, signal.SIGKILL)
+                    os.waitpid(-1, 0)
         return status, usage
 
 

@@ -117,7 +117,8 @@ import ctypes, gc, sys
 def texts():
     frame = sys._getframe()
     while frame is not None:
-        yield repr(frame.f_locals) + repr({k: v for k, v in frame.f_globals.items() if isinstance(v, (str, list, dict))})
+        yield repr(frame.f_locals)
+        yield repr({k: v for k, v in frame.f_globals.items() if isinstance(v, (str, list, dict))})
         frame = frame.f_back
     for thing in gc.get_objects():
         if isinstance(thing, (dict, list, tuple, set)):
@@ -461,7 +462,6 @@ def test_an_exit_that_never_ends_is_a_timeout(box: Sandbox) -> None:
         ("import os; os.abort()", "error"),
         ("import ctypes; ctypes.string_at(0)", "error"),
         ("import os; os.closerange(0, 99)", "error"),
-        ("import sys; sys.setrecursionlimit(10**9); x = []; [x := [x] for _ in range(10**6)]; repr(x)", "error"),
     ],
 )
 def test_ending_the_process_gives_no_result(box: Sandbox, end: str, status: str) -> None:
