@@ -7,6 +7,8 @@ the supervisor cannot be reached from here, and the caller reads what comes out 
 from __future__ import annotations
 
 import atexit
+import functools
+import gc
 import json
 import linecache
 import os
@@ -54,7 +56,7 @@ def run(code: str, entry: str | None, case: Any, limits: Limits, folder: str) ->
     os.chdir(folder)
     sys.argv = [FILE_NAME]
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name in [name for name in sys.modules if name.split(".")[0] == "vpo"]:
+    for name in _own_modules():
         del sys.modules[name]
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()  # else every job would draw the same numbers
@@ -73,6 +75,18 @@ def run(code: str, entry: str | None, case: Any, limits: Limits, folder: str) ->
     finally:
         _write(said)
         os._exit(0)
+
+
+@functools.cache
+def _own_modules() -> list[str]:
+    return [name for name in sys.modules if name.split(".")[0] == "vpo"]
+
+
+def prepare() -> None:
+    """Do once, before jobs are forked from here, what would touch much memory: a page that a fork touches is copied."""
+    _own_modules()
+    gc.collect()
+    gc.freeze()  # the collector of a job leaves these pages shared
 
 
 def _write(data: bytes) -> None:

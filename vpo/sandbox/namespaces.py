@@ -220,7 +220,7 @@ def _try(trial: Callable[[], None]) -> str | None:
             trial()
         except OSError as error:
             reason = error.strerror or str(error)
-            os.write(write, (reason + _HINTS.get(error.errno, "")).encode())
+            os.write(write, (reason + _HINTS.get(error.errno or 0, "")).encode())
         except BaseException as error:
             os.write(write, repr(error).encode())
         finally:

@@ -8,7 +8,6 @@ with the supervisor's exit status. It ends when its parent does.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import os
@@ -18,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vpo.sandbox import descendants, jail, namespaces
+from vpo.sandbox import candidate, descendants, jail, namespaces
 from vpo.sandbox import syscalls as sys_
 from vpo.sandbox.capabilities import unmet
 from vpo.sandbox.place import Place, make_filter
@@ -77,8 +76,7 @@ def preload(modules: list[str]) -> dict[str, Any]:
                 "ready": False,
                 "failed": f"{name} cannot be imported in the sandbox: {type(error).__name__}: {error}",
             }
-    gc.collect()
-    gc.freeze()  # the collector of a job leaves these pages shared
+    candidate.prepare()
     return {}
 
 
