@@ -26,11 +26,13 @@ MECHANISMS = {
     ),
     "mount_namespaces": Mechanism(
         "the interpreter and system libraries are the only files there are, and they are read only",
-        "Landlock keeps files from being opened, but names and sizes can be seen; no folder to write in",
+        "Landlock keeps files from being opened, but names and sizes can be seen, and packages with their data be "
+        "read; there is no folder to write in",
     ),
     "pid_namespaces": Mechanism(
         "a job sees and signals no process but its own, and none outlives it",
-        "what a job left behind is looked for and killed, which a fast one can outrun; if a zygote is killed, it stays",
+        "a job may signal itself alone; what it left behind is looked for and killed, which a fast one can outrun; "
+        "if a zygote is killed, it stays",
     ),
     "network_namespaces": Mechanism(
         "there is no network", "seccomp refuses to make sockets: the only wall, where there were two"

@@ -50,7 +50,7 @@ class Channel:
         self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._input, False)
         os.set_blocking(self._output, False)
-        self._buffer, self._closed = b"", False
+        self._buffer, self._closed = bytearray(), False
 
     @property
     def pid(self) -> int:
@@ -72,17 +72,19 @@ class Channel:
         """
         if self._closed:  # its descriptors may be another file's by now
             raise Lost("the process was ended")
-        left = memoryview(data)
+        left, searched = memoryview(data), 0
         poller = select.poll()
         poller.register(self._output, select.POLLIN)
         if left:
             poller.register(self._input, select.POLLOUT)
         while True:
-            while b"\n" in self._buffer:
-                line, self._buffer = self._buffer.split(b"\n", 1)
+            while (end := self._buffer.find(b"\n", searched)) >= 0:
+                line, searched = self._buffer[:end], 0
+                del self._buffer[: end + 1]
                 with contextlib.suppress(ValueError):  # a line that broke off when a supervisor was killed
                     if line and isinstance(found := json.loads(line), dict):
                         yield found
+            searched = len(self._buffer)
             wait = deadline - time.monotonic()
             if wait <= 0:
                 raise Lost("no answer in time")

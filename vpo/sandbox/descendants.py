@@ -92,3 +92,8 @@ def kill_all(proc: int) -> None:
 def parent(proc: int) -> int:
     """Process id of this process's parent, as ``/proc`` numbers it."""
     return int(_read(proc, "self/stat").rpartition(b")")[2].split()[1])
+
+
+def num_threads(proc: int) -> int:
+    """Threads of this process."""
+    return len(_tasks(proc, "self"))

@@ -46,15 +46,17 @@ class Job:
             if self.entry is not None and (isinstance(case, str) or not isinstance(case, Sequence)):
                 raise ValueError(f"a case is {case!r:.100}: expected the list of {self.entry}'s arguments.")
 
-    def payload(self, default: Limits) -> bytes:
+    def payload(self, limits: Limits) -> bytes:
         """The job as a zygote takes it.
+
+        Args:
+            limits: Its own or the sandbox's.
 
         Raises:
             ValueError: An argument is no JSON value.
         """
-        limits = asdict(self.limits or default)
+        content = {"code": self.code, "entry": self.entry, "cases": list(self.cases), "limits": asdict(limits)}
         try:
-            content = {"code": self.code, "entry": self.entry, "cases": list(self.cases), "limits": limits}
             return json.dumps(content).encode()
         except TypeError as error:
             raise ValueError(f"a case cannot be sent to the sandbox ({error}): expected JSON values only.") from error

@@ -79,13 +79,18 @@ class Place:
             landlock.restrict(rules)
         sys_.drop_capabilities()
         limits.apply(job_limits, baseline, "process_limit" in self.have)
-        if self.filter is not None:
+        if self.filter is not None and self.owns_processes:
             seccomp.install(self.filter)
+        elif self.filter is not None:
+            seccomp.install(make_filter(self.have, only_signal=os.getpid()))
 
 
-def make_filter(have: frozenset[str]) -> bytes | None:
-    """The filter of system calls for candidates, made once; None where there is no seccomp."""
-    if "seccomp" not in have:
-        return None
+def make_filter(have: frozenset[str], only_signal: int | None = None) -> bytes:
+    """The filter of system calls for candidates.
+
+    Args:
+        have: Names of the mechanisms that work.
+        only_signal: The only process that signals may go to; None for all that it sees.
+    """
     # A host's service listens on a file or on a name in its network namespace: without both walls it can be reached.
-    return seccomp.program(unix_sockets={"mount_namespaces", "network_namespaces"} <= have)
+    return seccomp.program(unix_sockets={"mount_namespaces", "network_namespaces"} <= have, only_signal=only_signal)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
+import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -45,6 +46,7 @@ class Sandbox:
 
     Raises:
         NotEnforced: This host does not enforce something, and it was not allowed by name.
+        OSError: This is not Linux, or a module cannot be imported inside.
         ValueError: An argument makes no sense.
     """
 
@@ -58,6 +60,8 @@ class Sandbox:
         allow: Sequence[str] = (),
         backend: Literal["zygote", "bubblewrap"] | Backend = "zygote",
     ) -> None:
+        if sys.platform != "linux":
+            raise OSError(f"the sandbox is made of Linux namespaces: expected Linux, found {sys.platform}.")
         num = len(os.sched_getaffinity(0)) if workers is None else workers
         if num < 1:
             raise ValueError(f"workers is {num}: expected 1 or more.")
@@ -88,17 +92,16 @@ class Sandbox:
         """Run a job when a worker is free.
 
         Returns:
-            One result a case, in order.
+            One result a case, in order. An argument that is no JSON value is the future's ValueError.
 
         Raises:
-            ValueError: An argument of a case is no JSON value.
             RuntimeError: The sandbox is closed, or belongs to another process.
         """
         if self._pid != os.getpid():
             raise RuntimeError("this sandbox belongs to the process that this one was forked from: make one here.")
         if self._closed:
             raise RuntimeError("this sandbox is closed: make another one, or keep its context open.")
-        return self._threads.submit(self._run, job, job.payload(self.limits))
+        return self._threads.submit(self._run, job)
 
     def run(self, job: Job) -> tuple[Result, ...]:
         """Run a job and wait for it; one result a case."""
@@ -139,8 +142,9 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def _run(self, job: Job, payload: bytes) -> tuple[Result, ...]:
+    def _run(self, job: Job) -> tuple[Result, ...]:
         limits = job.limits or self.limits
+        payload = job.payload(limits)  # here and not when it is submitted: thousands of jobs may wait
         worker = self._idle.get()
         results: list[Result] = []
         try:

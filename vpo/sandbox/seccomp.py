@@ -91,17 +91,26 @@ REFUSED = {
 }
 # Looked at more closely.
 CLONE, CLONE3, PRLIMIT, SOCKET = (56, 220), (435, 435), (302, 261), (41, 198)
+# Only where processes have no namespace of their own: the first to oneself alone, the others not at all.
+KILL_BY_ID = {"kill": (62, 129), "tgkill": (234, 131)}
+OTHER_SIGNALS = {
+    "tkill": (200, 130),
+    "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240),
+    "pidfd_send_signal": (424, 424),
+}
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NR, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
 
 
-def program(machine: str = MACHINE, unix_sockets: bool = True) -> bytes:
+def program(machine: str = MACHINE, unix_sockets: bool = True, only_signal: int | None = None) -> bytes:
     """The filter for an architecture, as the kernel takes it.
 
     Args:
         machine: ``x86_64`` or ``aarch64``.
         unix_sockets: Let the code make sockets of the family AF_UNIX. Pairs of them are always allowed.
+        only_signal: The only process that signals may go to; None for all that it sees.
 
     Raises:
         OSError: The architecture is another.
@@ -118,12 +127,15 @@ def program(machine: str = MACHINE, unix_sockets: bool = True) -> bytes:
     ]
     if machine == "x86_64":
         lines += [_line(_AT_LEAST, 0, 1, _X32), _line(_RETURN, 0, 0, KILL)]
-    for numbers in REFUSED.values():
+    for numbers in (*REFUSED.values(), *(OTHER_SIGNALS.values() if only_signal is not None else ())):
         lines += [_line(_EQUAL, 0, 1, numbers[column]), _line(_RETURN, 0, 0, refuse)]
     # The flags of clone3 lie in memory that no filter can read; without it the C library falls back to clone.
     lines += [_line(_EQUAL, 0, 1, CLONE3[column]), _line(_RETURN, 0, 0, ERRNO | errno.ENOSYS)]
     lines += _when(CLONE[column], _line(_ANY_BIT, 0, 1, _NAMESPACES), refuse, ALLOW)
     lines += _when(PRLIMIT[column], _line(_EQUAL, 0, 1, 0), ALLOW, refuse)  # 0 is the caller itself
+    if only_signal is not None:
+        for numbers in KILL_BY_ID.values():
+            lines += _when(numbers[column], _line(_EQUAL, 0, 1, only_signal), ALLOW, refuse)
     family = int(socket.AF_UNIX) if unix_sockets else 0xFFFFFFFF
     lines += _when(SOCKET[column], _line(_EQUAL, 0, 1, family), ALLOW, refuse)
     return b"".join([*lines, _line(_RETURN, 0, 0, ALLOW)])

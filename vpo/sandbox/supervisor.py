@@ -76,18 +76,18 @@ def serve(place: Place, size: int) -> NoReturn:
 
 
 class _Stream:
-    """Bytes of a pipe: the first ``most``, or the last."""
+    """Bytes of a pipe: the first ``most``, the last, or none."""
 
     def __init__(self, pipe: int, most: int, keep: str = "first") -> None:
-        self.pipe, self.most, self.keep, self.data = pipe, most, keep, b""
+        self.pipe, self.most, self.keep, self.data = pipe, most, keep, bytearray()
 
     def take(self) -> int:
         """Read what is there; how much it was."""
         chunk = os.read(self.pipe, 1 << 16)
-        if self.keep == "last":
-            self.data = (self.data + chunk)[-self.most :]
-        elif not self.is_over:
+        if self.keep == "last" or (self.keep == "first" and not self.is_over):
             self.data += chunk
+        if self.keep == "last":
+            del self.data[: -self.most]
         return len(chunk)
 
     @property

@@ -54,7 +54,7 @@ def main(text: str) -> NoReturn:
         namespaces.enter_jail(proc, visible, hidden)
     else:
         namespaces.become_unprivileged()
-    report |= preload(settings["preload"])
+    report |= preload(settings["preload"], proc)
     write_line(report)
     if not report["ready"]:
         os._exit(0)
@@ -66,7 +66,7 @@ def hidden_paths() -> list[str]:
     return [str(Path(ROOT, name)) for name in _PACKAGES]
 
 
-def preload(modules: list[str]) -> dict[str, Any]:
+def preload(modules: list[str], proc: int) -> dict[str, Any]:
     """Import what jobs should find imported; what went wrong, if anything did."""
     for name in modules:
         try:
@@ -76,6 +76,11 @@ def preload(modules: list[str]) -> dict[str, Any]:
                 "ready": False,
                 "failed": f"{name} cannot be imported in the sandbox: {type(error).__name__}: {error}",
             }
+    if (count := descendants.num_threads(proc)) > 1:
+        return {
+            "ready": False,
+            "failed": f"importing {', '.join(modules)} starts {count - 1} threads, which no fork has",
+        }
     candidate.prepare()
     return {}
 
@@ -95,7 +100,7 @@ def _place(have: frozenset[str], proc: int, visible: list[str]) -> Place:
         scratch="mounted here" if flags & sys_.NEW_NS else "none",
         flags=flags,
         parent=os.getpid(),
-        filter=make_filter(have),
+        filter=make_filter(have) if "seccomp" in have else None,
     )
 
 

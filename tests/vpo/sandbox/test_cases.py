@@ -205,7 +205,7 @@ def test_a_job_of_the_wrong_form_is_refused(arguments: dict[str, Any], message: 
 
 def test_an_argument_that_is_no_json_is_refused(box: Sandbox) -> None:
     with pytest.raises(ValueError, match="expected JSON values only"):
-        box.submit(Job("pass", [[object()]], "f"))
+        box.run(Job("pass", [[object()]], "f"))
 
 
 @pytest.mark.parametrize(

@@ -183,15 +183,17 @@ def test_nothing_outlives_the_parent(box: Sandbox, how: signal.Signals, more: st
     mark, seconds = new_mark(), f"{77 + random.random()}"
     command = [sys.executable, "-c", PARENT, mark, seconds, more]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
-        assert parent.stdout is not None and parent.stdout.readline() == b"ready\n"
-        assert wait_until(lambda: len(processes(seconds)) > 2)  # the parent itself, and what the two jobs have started
-        inside = [pid for pid in processes(mark) if alive(pid)]
-        assert len(inside) >= 6
-        parent.send_signal(how)
-        if not more:
-            parent.wait(timeout=20)
-        assert wait_until(lambda: not any(alive(pid) for pid in inside), 6)
-        assert (parent.wait(timeout=20) < 0) or how == signal.SIGINT
+        try:
+            assert parent.stdout is not None and parent.stdout.readline() == b"ready\n"
+            # Those that know the number: the parent, its fork, and what the two jobs have started.
+            assert wait_until(lambda: len(processes(seconds)) == 3 + bool(more))
+            inside = [pid for pid in processes(mark) if alive(pid)]
+            assert len(inside) == 6
+            parent.send_signal(how)
+            assert wait_until(lambda: not any(alive(pid) for pid in inside), 6)
+            assert (parent.wait(timeout=20) < 0) or how == signal.SIGINT
+        finally:
+            parent.kill()
         assert wait_until(lambda: not processes(mark) and not processes(seconds))
 
 

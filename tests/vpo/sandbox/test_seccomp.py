@@ -67,10 +67,12 @@ def test_every_number_is_the_kernels(machine: str) -> None:
             "clone3": seccomp.CLONE3,
             "prlimit64": seccomp.PRLIMIT,
             "socket": seccomp.SOCKET,
+            **seccomp.KILL_BY_ID,
+            **seccomp.OTHER_SIGNALS,
         }.items()
     }
     assert {name: (number, known[name]) for name, number in ours.items() if known.get(name, number) != number} == {}
-    assert len(ours.keys() & known.keys()) > 50, "the header must be the right one"
+    assert len(ours.keys() & known.keys()) > 55, "the header must be the right one"
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -108,6 +110,20 @@ def test_limits_are_set_of_oneself_only(machine: str, process: int) -> None:
     program, column = seccomp.program(machine), MACHINES.index(machine)
     found = decide(program, seccomp.PRLIMIT[column], process, arch=seccomp.AUDIT_ARCH[machine])
     assert found == (seccomp.ALLOW if process == 0 else EPERM)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@given(process=st.integers(0, 2**32 - 1) | st.just(777))
+def test_signals_go_to_oneself_alone_where_processes_share_a_namespace(machine: str, process: int) -> None:
+    arch, column = seccomp.AUDIT_ARCH[machine], MACHINES.index(machine)
+    shared, own = seccomp.program(machine, only_signal=777), seccomp.program(machine)
+    for numbers in seccomp.KILL_BY_ID.values():
+        expected = seccomp.ALLOW if process == 777 else EPERM
+        assert decide(shared, numbers[column], process, 9, arch=arch) == expected
+        assert decide(own, numbers[column], process, 9, arch=arch) == seccomp.ALLOW
+    for numbers in seccomp.OTHER_SIGNALS.values():
+        assert decide(shared, numbers[column], 777, 9, arch=arch) == EPERM
+        assert decide(own, numbers[column], process, 9, arch=arch) == seccomp.ALLOW
 
 
 @pytest.mark.parametrize("machine", MACHINES)
