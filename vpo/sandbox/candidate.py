@@ -24,6 +24,7 @@ from vpo.sandbox.limits import Limits
 MESSAGE = 3  # descriptor that the end is written to
 STARTED = "+"  # comes before the message when our own steps are done: what ends without it is not the code's fault
 FILE_NAME = "solution.py"
+IGNORED = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)  # the last two by every Python; the first not by the code
 _DETAIL = 2000  # characters of a traceback that are kept: the end, where the reason stands
 _OUT_OF_MEMORY = b'{"oom": "MemoryError"}'  # made beforehand: there may be no memory to make it then
 

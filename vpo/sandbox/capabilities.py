@@ -43,7 +43,7 @@ MECHANISMS = {
     ),
     "seccomp": Mechanism(
         "other processes' memory, mounts, namespaces, uncounted memory and rare kernel interfaces are refused",
-        "namespaces are the only wall; memory can be had that no limit counts",
+        "namespaces are the only wall; memory can be had that no limit counts, and a job can break its own supervisor",
     ),
     "process_limit": Mechanism(
         "the kernel refuses one process too many", "a job with too many processes is seen within 50 ms, and killed"

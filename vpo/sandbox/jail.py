@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Iterable, Sequence
@@ -101,13 +100,10 @@ def _bind(source: int, path: str, target: str) -> None:
     kind = os.fstat(source).st_mode
     if stat.S_ISDIR(kind):
         os.mkdir(target)
-    elif stat.S_ISREG(kind):
-        shutil.copyfile(f"/proc/self/fd/{source}", target)
-        return
     else:
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o666))
     sys_.mount(f"/proc/self/fd/{source}", target, "", sys_.MS_BIND | sys_.MS_REC)
-    if stat.S_ISDIR(kind):
+    if not stat.S_ISCHR(kind):  # devices are there to be written, and to be devices
         _make_read_only(target)
 
 
@@ -128,5 +124,5 @@ def _furnish(root: str, uid: int) -> None:
             os.symlink(SCRATCH, root + link)
     os.makedirs(root + "/etc", exist_ok=True)
     for name, line in (("passwd", f"sandbox:x:{uid}:{uid}::{SCRATCH}:/bin/sh"), ("group", f"sandbox:x:{uid}:")):
-        with open(f"{root}/etc/{name}", "w", encoding="ascii") as file:
+        with contextlib.suppress(FileExistsError), open(f"{root}/etc/{name}", "x", encoding="ascii") as file:
             file.write(line + "\n")

@@ -90,7 +90,7 @@ REFUSED = {
     "delete_module": (176, 106),
 }
 # Looked at more closely.
-CLONE, CLONE3, PRLIMIT, SOCKET = (56, 220), (435, 435), (302, 261), (41, 198)
+CLONE, CLONE3, PRLIMIT, SOCKET, SOCKETPAIR = (56, 220), (435, 435), (302, 261), (41, 198), (53, 199)
 # Only where processes have no namespace of their own: the first to oneself alone, the others not at all.
 KILL_BY_ID = {"kill": (62, 129), "tgkill": (234, 131)}
 OTHER_SIGNALS = {
@@ -138,6 +138,7 @@ def program(machine: str = MACHINE, unix_sockets: bool = True, only_signal: int 
             lines += _when(numbers[column], _line(_EQUAL, 0, 1, only_signal), ALLOW, refuse)
     family = int(socket.AF_UNIX) if unix_sockets else 0xFFFFFFFF
     lines += _when(SOCKET[column], _line(_EQUAL, 0, 1, family), ALLOW, refuse)
+    lines += _when(SOCKETPAIR[column], _line(_EQUAL, 0, 1, int(socket.AF_UNIX)), ALLOW, refuse)
     return b"".join([*lines, _line(_RETURN, 0, 0, ALLOW)])
 
 

@@ -8,10 +8,12 @@ with the supervisor's exit status. It ends when its parent does.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import select
+import signal
 import struct
 import sys
 from pathlib import Path
@@ -82,6 +84,10 @@ def preload(modules: list[str], proc: int) -> dict[str, Any]:
             "failed": f"importing {', '.join(modules)} starts {count - 1} threads, which no fork has",
         }
     candidate.prepare()
+    # A supervisor that is process 1 gets no signal from inside that it has no handler for: Python's own would be one.
+    for number in signal.valid_signals():
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_IGN if number in candidate.IGNORED else signal.SIG_DFL)
     return {}
 
 

@@ -64,11 +64,18 @@ def test_visible_paths_are_the_interpreters_and_the_systems_and_no_projects(tmp_
 
 def test_what_is_asked_for_can_be_read_and_not_written(box: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "table.txt").write_text("7")
+    (tmp_path / "large").write_bytes(b"x" * (8 << 20))  # larger than the jail itself
     tmp_path.chmod(0o755)  # jobs of root's sandboxes are nobody, who reads what everybody may
     code = f"""
 def f(): return open({str(tmp_path / "table.txt")!r}).read()
 def g(): open({str(tmp_path / "table.txt")!r}, "a")
 """
+    with Sandbox(1, readable=[tmp_path / "large", "/etc/hostname"], preload=()) as own:
+        code_of_files = (
+            f"import os\ndef f(): return [len(open({str(tmp_path / 'large')!r}).read()), os.listdir('/etc')]"
+        )
+        (result,) = own.run(Job(code_of_files, [[]], "f"))
+        assert result.value[0] == 8 << 20 and "hostname" in result.value[1]
     with Sandbox(1, readable=[tmp_path], preload=()) as own:
         assert own.run(Job(code, [[]], "f"))[0].value == "7"
         assert own.run(Job(code, [[]], "g"))[0].status == "error"

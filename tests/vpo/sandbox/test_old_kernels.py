@@ -67,6 +67,25 @@ def f():
     assert len(result.value) == 6 and set(result.value) <= {13, 30}  # EACCES, EROFS
 
 
+def test_without_landlock_no_signal_reaches_the_supervisor(patched: Any) -> None:
+    code = """
+import os, signal
+def f():
+    for number in range(1, 65):
+        if number not in (32, 33): os.kill(1, number)
+    return signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+    gone = """
+        import vpo.sandbox.landlock as landlock
+        def gone(*_): raise OSError(38, "Function not implemented")
+        landlock.syscall = gone
+    """
+    with patched(gone) as box:
+        assert box.reasons["landlock"] == "Function not implemented"
+        results = box.run(Job(code, [[], []], "f"))
+    assert [(result.status, result.value) for result in results] == [("ok", True)] * 2
+
+
 def test_without_seccomp_it_is_an_error_by_name_and_the_namespaces_hold(patched: Any) -> None:
     lines = """
         import vpo.sandbox.seccomp as seccomp

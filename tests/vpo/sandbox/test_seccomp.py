@@ -16,6 +16,7 @@ from vpo.sandbox import seccomp
 
 EPERM, ENOSYS = seccomp.ERRNO | errno.EPERM, seccomp.ERRNO | errno.ENOSYS
 MACHINES = ("x86_64", "aarch64")
+SOCKETS = (seccomp.SOCKET, seccomp.SOCKETPAIR)
 NAMESPACES = [0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000]
 HEADERS = {
     "x86_64": Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
@@ -67,6 +68,7 @@ def test_every_number_is_the_kernels(machine: str) -> None:
             "clone3": seccomp.CLONE3,
             "prlimit64": seccomp.PRLIMIT,
             "socket": seccomp.SOCKET,
+            "socketpair": seccomp.SOCKETPAIR,
             **seccomp.KILL_BY_ID,
             **seccomp.OTHER_SIGNALS,
         }.items()
@@ -79,7 +81,7 @@ def test_every_number_is_the_kernels(machine: str) -> None:
 def test_refused_calls_are_refused_and_only_they(machine: str) -> None:
     program, arch, column = seccomp.program(machine), seccomp.AUDIT_ARCH[machine], MACHINES.index(machine)
     refused = {both[column] for both in seccomp.REFUSED.values()}
-    looked_at = {both[column] for both in (seccomp.CLONE, seccomp.CLONE3, seccomp.PRLIMIT, seccomp.SOCKET)}
+    looked_at = {both[column] for both in (seccomp.CLONE, seccomp.CLONE3, seccomp.PRLIMIT, *SOCKETS)}
     for number in set(range(600)) - looked_at:
         expected = EPERM if number in refused else seccomp.ALLOW
         assert decide(program, number, 2**64 - 1, arch=arch) == expected, number
@@ -102,6 +104,8 @@ def test_sockets_are_of_one_family_or_none(machine: str, unix: bool, family: int
     program = seccomp.program(machine, unix)
     found = decide(program, seccomp.SOCKET[MACHINES.index(machine)], family, arch=seccomp.AUDIT_ARCH[machine])
     assert found == (seccomp.ALLOW if unix and family == socket.AF_UNIX else EPERM)
+    pair = decide(program, seccomp.SOCKETPAIR[MACHINES.index(machine)], family, arch=seccomp.AUDIT_ARCH[machine])
+    assert pair == (seccomp.ALLOW if family == socket.AF_UNIX else EPERM)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
