@@ -30,6 +30,9 @@ _ENVIRONMENT = {
 _INHERITED = ("LD_LIBRARY_PATH", "PYTHONHOME")  # without them some interpreters do not start
 
 
+_END_SECONDS = 5.0  # at most; the kernel ends the job of a dead zygote at once
+
+
 class Lost(Exception):  # noqa: N818 - it is what happened, not a mistake
     """The child has died, or does not answer in time."""
 
@@ -110,9 +113,17 @@ class Channel:
         self._process.wait()
 
     def close(self) -> None:
-        """End the child and give the pipes back; only the thread that exchanges may do so."""
+        """End the child, wait for what it started to let go of the pipe, and give that back.
+
+        Only the thread that exchanges may do so.
+        """
         self.kill()
+        if self._closed:
+            return
         self._closed = True
+        poller = select.poll()
+        poller.register(self._output, 0)  # hears when the last writer has closed it
+        poller.poll(_END_SECONDS * 1000)
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             with contextlib.suppress(OSError):
