@@ -36,7 +36,8 @@ class Sandbox:
         reasons: Why each mechanism does not work on this host; None where it works.
 
     Args:
-        workers: Jobs that run at the same time; None for one on each core that this process may use.
+        workers: Jobs that run at the same time; None for one on each core that this process may use. With two a core
+            short jobs fill each other's gaps, and long ones take each other's time.
         limits: Of jobs that bring none of their own.
         preload: Modules that code finds imported; they cost their time once, not in every job.
         readable: Further paths that code may read. Started by root, jobs are nobody, and read what everybody may.
