@@ -140,7 +140,7 @@ def main() -> int:
                 seconds = latencies(ways | {"bubblewrap": (in_box(wrapped), 2)}, rounds)
         else:
             seconds = latencies(ways, rounds)
-    print(f"one trivial job with numpy at a time; load of the machine {load:.1f} on {workers} cores")
+    print(f"one trivial job with numpy at a time; {workers} cores, load {load:.1f}, niceness {os.nice(0)}")
     print(f"{'':34}{'jobs':>7}{'median ms':>11}{'p99 ms':>9}{'jobs/s':>9}")
     table = {}
     for name, found in seconds.items():
@@ -174,7 +174,14 @@ def main() -> int:
         Target("mixed jobs: time / ideal", took / ideal, 1.3, at_least=False),
         Target("mixed jobs: growth of this process since the first tenth, MiB", memory[-1] - memory[0], 4, False),
     ]
-    results = {"load": load, "cores": workers, "one_at_a_time": table, "by_workers": busy, "mixture": mixed}
+    results = {
+        "load": load,
+        "niceness": os.nice(0),
+        "cores": workers,
+        "one_at_a_time": table,
+        "by_workers": busy,
+        "mixture": mixed,
+    }
     return finish("sandbox", options.quick, results, targets)
 
 

@@ -74,6 +74,7 @@ class Place:
         file = os.open("self/oom_score_adj", os.O_WRONLY, dir_fd=self.proc)
         os.write(file, b"1000")  # if memory runs out on this machine, the kernel takes this process first
         sys_.prctl(sys_.PR_SET_PDEATHSIG, signal.SIGKILL)
+        sys_.prctl(sys_.PR_SET_DUMPABLE, 0)  # a host that pipes core dumps to a program heeds no limit of their size
         sys_.prctl(sys_.PR_SET_NO_NEW_PRIVS, 1)
         if rules is not None:
             landlock.restrict(rules)
