@@ -188,6 +188,18 @@ def compare(
     raise typer.Exit(run_compare(recipe, names, arms, *numbers, out, processes, accelerate_config, words))
 
 
+@app.command()
+def doctor(
+    backend: Annotated[
+        Literal["zygote", "bubblewrap"], typer.Option(help="The kind of sandbox to look at.")
+    ] = "zygote",
+) -> None:
+    """Say what this host lets the sandbox for generated code enforce, and try to get out of it."""
+    from vpo.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(backend))
+
+
 def _raised_by_us(traceback: TracebackType | None) -> bool:
     """Whether the innermost frame of ``traceback`` belongs to one of our packages."""
     if traceback is None:

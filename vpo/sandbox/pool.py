@@ -1,0 +1,185 @@
+"""A sandbox: jobs in, results out, whatever happens in between.
+
+Threads of this process each hold a zygote for the length of a job. A zygote that dies or does not answer is replaced,
+and its job is run once more; what fails twice is ``infra``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import sys
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Literal, Self
+
+from vpo.sandbox.capabilities import check_allowed
+from vpo.sandbox.channel import Lost
+from vpo.sandbox.job import Job, Result
+from vpo.sandbox.limits import Limits
+from vpo.sandbox.verdict import verdict
+from vpo.sandbox.worker import Backend, Settings, Worker, ZygoteBackend
+
+_TRIES = 2
+
+
+class Sandbox:
+    """Runs code that a model has written.
+
+    Use it as a context, or call :meth:`close`. It may be used by several threads, and from an event loop; not from a
+    process that was forked from the one that made it.
+
+    Attributes:
+        limits: As given.
+        reasons: Why each mechanism does not work on this host; None where it works.
+
+    Args:
+        workers: Jobs that run at the same time; None for one on each core that this process may use. With two a core
+            short jobs fill each other's gaps, and long ones take each other's time.
+        limits: Of jobs that bring none of their own.
+        preload: Modules that code finds imported; they cost their time once, not in every job.
+        readable: Further paths that code may read. Started by root, jobs are nobody, and read what everybody may.
+        allow: What this host need not enforce, such as ``no_landlock``; see ``vpo doctor``.
+        backend: ``zygote``; ``bubblewrap``, which starts an interpreter a job through ``bwrap``, for hosts where only
+            that program may make namespaces; or an object that makes workers, such as actors on other machines.
+
+    Raises:
+        NotEnforced: This host does not enforce something, and it was not allowed by name.
+        OSError: This is not Linux, or a module cannot be imported inside.
+        ValueError: An argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        limits: Limits | None = None,
+        *,
+        preload: Sequence[str] = ("numpy",),
+        readable: Sequence[str | os.PathLike[str]] = (),
+        allow: Sequence[str] = (),
+        backend: Literal["zygote", "bubblewrap"] | Backend = "zygote",
+    ) -> None:
+        if sys.platform != "linux":
+            raise OSError(f"the sandbox is made of Linux namespaces: expected Linux, found {sys.platform}.")
+        num = len(os.sched_getaffinity(0)) if workers is None else workers
+        if num < 1:
+            raise ValueError(f"workers is {num}: expected 1 or more.")
+        check_allowed(allow)
+        self.limits = limits or Limits()
+        self._closed, self._pid = False, os.getpid()
+        paths = tuple(os.path.abspath(path) for path in readable)
+        if "/" in paths:
+            raise ValueError("readable names /: expected what the code needs. All of this machine is no sandbox.")
+        settings = Settings(tuple(preload), paths, tuple(allow))
+        maker = _backend(backend)
+        self.reasons: dict[str, str | None] = {}
+        self._workers: list[Worker] = []
+        self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
+        try:
+            for _ in range(num):  # all of them start at the same time,
+                self._workers.append(maker.start(settings))
+            for worker in self._workers:  # and then they are waited for
+                self.reasons = worker.wait_until_ready()
+                self._idle.put(worker)
+        except BaseException:
+            for worker in self._workers:
+                worker.close()
+            raise
+        self._threads = ThreadPoolExecutor(num, thread_name_prefix="sandbox")
+
+    def submit(self, job: Job) -> Future[tuple[Result, ...]]:
+        """Run a job when a worker is free.
+
+        Returns:
+            One result a case, in order. An argument that is no JSON value is the future's ValueError.
+
+        Raises:
+            RuntimeError: The sandbox is closed, or belongs to another process.
+        """
+        if self._pid != os.getpid():
+            raise RuntimeError("this sandbox belongs to the process that this one was forked from: make one here.")
+        if self._closed:
+            raise RuntimeError("this sandbox is closed: make another one, or keep its context open.")
+        return self._threads.submit(self._run, job)
+
+    def run(self, job: Job) -> tuple[Result, ...]:
+        """Run a job and wait for it; one result a case."""
+        return self.submit(job).result()
+
+    async def run_async(self, job: Job) -> tuple[Result, ...]:
+        """Run a job and await it; one result a case."""
+        return await asyncio.wrap_future(self.submit(job))
+
+    def map(self, jobs: Iterable[Job]) -> list[tuple[Result, ...]]:
+        """Run jobs and wait for all of them.
+
+        Returns:
+            In the order of the jobs, one result a case.
+        """
+        waiting = [self.submit(job) for job in jobs]
+        try:
+            return [future.result() for future in waiting]
+        except BaseException:  # Ctrl-C: what has not begun need not
+            for future in waiting:
+                future.cancel()
+            raise
+
+    def close(self) -> None:
+        """End everything; jobs that run are ``infra``, those that wait are cancelled."""
+        self._closed = True
+        for worker in self._workers:
+            worker.kill()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for worker in self._workers:
+            worker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, job: Job) -> tuple[Result, ...]:
+        limits = job.limits or self.limits
+        payload = job.payload(limits)  # here and not when it is submitted: thousands of jobs may wait
+        worker = self._idle.get()
+        results: list[Result] = []
+        try:
+            for _ in range(_TRIES):
+                results = []
+                try:
+                    for record in worker.run(payload, limits.longest(len(job.cases))):
+                        results.append(verdict(record, job.entry is not None, limits))
+                    reason = "the supervisor left cases out"
+                except (Lost, OSError) as error:
+                    reason = str(error)
+                if len(results) == len(job.cases) and all(result.status != "infra" for result in results):
+                    break
+                if self._closed:
+                    reason = "the sandbox was closed"
+                    break
+                try:
+                    worker.restart()
+                except (Lost, OSError) as error:
+                    reason = str(error)
+                    break
+            missing = len(job.cases) - len(results)
+            return (*results, *[Result("infra", detail=reason)] * missing)
+        finally:
+            self._idle.put(worker)
+
+
+def _backend(backend: str | Backend) -> Backend:
+    if backend == "zygote":
+        return ZygoteBackend()
+    if backend == "bubblewrap":
+        from vpo.sandbox.bubblewrap import BubblewrapBackend
+
+        return BubblewrapBackend()
+    if isinstance(backend, str):
+        raise ValueError(f"backend is {backend!r}: expected 'zygote', 'bubblewrap', or an object that makes workers.")
+    return backend
