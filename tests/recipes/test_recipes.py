@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.vpo.tasks.task_rows import TOOL_TURNS, deepcoder_rows, eureqa_row, musique_row, toolrl_row, write_rows
 from trainers.vpo import main, make_parser
+from vpo.sandbox import NotEnforced, Sandbox
 from vpo.tasks import list_tasks
 from vpo.tasks.word_tokenizer import word_tokenizer
 
@@ -109,8 +110,18 @@ def test_a_recipe_takes_one_step_and_saves_nothing(name, components, policy, dat
     assert not (data / "out").exists() or not list((data / "out").glob("**/*.safetensors"))
 
 
-def test_without_a_runner_the_recipe_for_code_stops_before_anything_is_sampled(policy, data):
+def test_the_recipe_for_code_runs_programs_in_the_sandbox(policy, data, capsys):
+    try:
+        Sandbox(1).close()
+    except NotEnforced as error:
+        pytest.skip(str(error))
     options = {**settings("code")["task_options"], "path": str(data / "code")}
+    dry_run("code", policy, data, task_options=json.dumps(options))
+    assert "components test_1, test_2" in capsys.readouterr().out
+
+
+def test_without_a_runner_the_recipe_for_code_stops_before_anything_is_sampled(policy, data):
+    options = {**settings("code")["task_options"], "path": str(data / "code"), "runner": None}
     with pytest.raises(ValueError, match="the code task has no runner"):
         dry_run("code", policy, data, task_options=json.dumps(options))
 
