@@ -47,7 +47,7 @@ def finish(name: str, quick: bool, results: dict[str, Any], targets: list[Target
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}{'-quick' if quick else ''}.json"
     facts = {
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *(["--quick"] if quick else [])]),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": hardware(),
         "python": platform.python_version(),
