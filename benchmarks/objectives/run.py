@@ -12,7 +12,7 @@ from targets import Target, finish, parser
 from objectives.arms import CORE, OTHERS
 from objectives.tables import Tables
 from vpo.cli.study.runner import run_studies
-from vpo.cli.study.settings import QUICK, Settings
+from vpo.cli.study.settings import GRPO, QUICK, VPO, Settings
 
 
 def run(
@@ -34,7 +34,7 @@ def run(
     arguments.add_argument("--arms", choices=["core", "all"], default="core", help="five arms, or all fifteen")
     arguments.add_argument("--out", type=Path, default=Path(f"runs/benchmark-{name}"), help="where the runs are kept")
     options = arguments.parse_args()
-    arms = CORE if options.arms == "core" else (*CORE, *OTHERS)
+    arms = (GRPO, VPO) if options.quick else CORE if options.arms == "core" else (*CORE, *OTHERS)
     seeds = range(first_seed, first_seed + (1 if options.quick else options.seeds))
     base = Settings(arms=arms, task_name=name, **(QUICK if options.quick else {}))
     folder = options.out.with_name(options.out.name + ("-quick" if options.quick else ""))

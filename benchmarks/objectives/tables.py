@@ -109,7 +109,11 @@ class Tables:
 
         others = [name for name in self.curves if name != SEARCH.name]
         targets = [
-            Target(f"best@1: {SEARCH.name} / GRPO", mean(SEARCH.name, "best@1") / mean(GRPO.name, "best@1"), 0.98)
+            Target(
+                f"best@1: {SEARCH.name} / GRPO",
+                mean(SEARCH.name, "best@1") / max(mean(GRPO.name, "best@1"), 1e-9),
+                0.98,
+            )
         ]
         for metric in (f"best@{self.last}", f"E_w[{self.last}]"):
             rival = max(others, key=lambda name: mean(name, metric))
