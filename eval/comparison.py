@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from eval.bootstrap import Interval, bootstrap_mean
 from eval.hypervolume import pool_hypervolume
-from eval.metrics import best_at_k_curve, distinct_answers, expected_best_at_k_curve, pool_l1, simplex_weightings
+from eval.metrics import distinct_answers, pool_l1
+from eval.prompt_curves import prompt_curves
 from eval.rollouts import RolloutLogError, read_rollouts
 
 Array = NDArray[np.float64]
-_TASTES = 100
 
 
 @dataclass(frozen=True)
@@ -99,24 +99,16 @@ def _measure(prompts: Sequence[Sequence[Mapping[str, object]]], num_answers: int
                 has[p] |= [value is not None for value in vector]
                 exists[p, c, m] = True
     has |= ~has.any(axis=1, keepdims=True)  # nothing could be read: no component is known not to apply
-    weights = has * w_star
-    utilities = np.einsum("pcmd,pd->pcm", vectors, weights)
-    full, slack = weights.sum(axis=1), 1e-5 * np.abs(weights).sum(axis=1)
-    solved = exists & (utilities >= (full - slack)[:, None, None])
-    expected = np.empty((len(prompts), completions * num_answers))
-    volume = np.empty(len(prompts))
-    for own in np.unique(has, axis=0):  # tastes over the components that a prompt has
-        rows_of = np.flatnonzero((has == own).all(axis=1))
-        kept = vectors[rows_of][..., own]
-        expected[rows_of] = expected_best_at_k_curve(kept, simplex_weightings(_TASTES, int(own.sum())))
-        volume[rows_of] = pool_hypervolume(kept.reshape(len(rows_of), -1, int(own.sum())))
+    curves = prompt_curves(vectors, exists, has, w_star)
+    pools = vectors.reshape(len(prompts), -1, dim)
+    volume = [float(pool_hypervolume(pool[:, own])) for pool, own in zip(pools, has, strict=True)]
     distances = [pool_l1(vectors[p][exists[p]]) if exists[p].sum() > 1 else math.nan for p in range(len(prompts))]
     tokens = [float(row["completion_tokens"]) for rows in prompts for row in rows]  # type: ignore[arg-type]
     return PolicyResult(
-        best=best_at_k_curve(utilities),
-        expected=expected,
-        passed=best_at_k_curve(solved.astype(float)),
-        hypervolume=volume,
+        best=curves.best,
+        expected=curves.expected,
+        passed=curves.passed,
+        hypervolume=np.array(volume),
         pool_l1=np.array(distances, dtype=float),
         distinct=np.array([_distinct(rows) for rows in prompts], dtype=float),
         tokens_per_answer=float(np.mean(tokens)) / num_answers,

@@ -8,9 +8,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from eval.metrics import best_at_k_curve, expected_best_at_k_curve, simplex_weightings
-
-_TASTES = 100
+from eval.prompt_curves import prompt_curves
 
 
 def evaluation_metrics(
@@ -38,26 +36,10 @@ def evaluation_metrics(
     if not judged.any():
         return {}
     vectors, exists, has = vectors[judged], exists[judged], has[judged]
-    weights = has * w_star.cpu().double().numpy()  # (P, D)
-    utilities = np.einsum("pcmd,pd->pcm", vectors, weights)
-    full, slack = weights.sum(axis=1), 1e-5 * np.abs(weights).sum(axis=1)  # the slack is for rounding only
-    solved = exists & (utilities >= (full - slack)[:, None, None])
     most = group_size * rewards.shape[1]
     ks = sorted({*(1 << power for power in range(most.bit_length()) if 1 << power <= most), most})
-    expected = np.empty((len(vectors), len(ks)))
-    for own in np.unique(has, axis=0):  # tastes over the components that a prompt has
-        rows = (has == own).all(axis=1)
-        expected[rows] = expected_best_at_k_curve(
-            vectors[rows][..., own], simplex_weightings(_TASTES, int(own.sum())), ks
-        )
-    curves = {
-        "best": best_at_k_curve(utilities, ks),
-        "expected": expected,
-        "pass": best_at_k_curve(solved.astype(float), ks),
-    }
-    names = {"best": "best@{}", "expected": "E_w[best@{}]", "pass": "pass@{}"}
+    found = prompt_curves(vectors, exists, has, w_star.cpu().double().numpy(), ks)
+    curves = {"best@{}": found.best, "E_w[best@{}]": found.expected, "pass@{}": found.passed}
     return {
-        names[kind].format(k): float(curve[:, index].mean())
-        for kind, curve in curves.items()
-        for index, k in enumerate(ks)
+        name.format(k): float(curve[:, index].mean()) for name, curve in curves.items() for index, k in enumerate(ks)
     }

@@ -9,13 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from eval.report import words
 from eval.report.charts import line_chart
 from eval.report.data import Curve, Number, finite
-from eval.report.page import _TEMPLATES, Chart, ChartGroup, _group, _write_whole
+from eval.report.parts import Chart, fill_template, join_charts, write_whole
 from eval.report.styles import arm_styles
 
 
@@ -111,23 +108,16 @@ class ComparisonReport:
 
 def write_comparison(report: ComparisonReport, path: Path) -> None:
     """Write the page to ``path`` (.html) and the numbers beside it (.json), each whole or not at all."""
-    from plotly.offline import get_plotlyjs
-
     styles = arm_styles(report.table)
     charts = []
     for (title, x, y), curves in report.charts.items():
         counts = "answers" in x
         spec = line_chart(dict(curves), styles, x, y, counts_on_log_x=counts, compare_at_x=counts)
         charts.append(Chart(title, spec))
-    group: ChartGroup = _group(charts, styles, report.table)
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("comparison.html.j2").render(
+    group = join_charts(charts, styles, report.table)
+    page = fill_template(
+        "comparison.html.j2",
+        bool(group),
         report=report,
         columns=list(next(iter(report.table.values()), {})),
         column_note=words.column_note,
@@ -140,10 +130,7 @@ def write_comparison(report: ComparisonReport, path: Path) -> None:
             arm: {each.metric: each for each in report.differences if each.arm == arm}
             for arm in dict.fromkeys(each.arm for each in report.differences)
         },
-        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        script=Markup((_TEMPLATES / "report.js").read_text(encoding="utf-8")),
-        plotly=Markup(get_plotlyjs()) if group else Markup(""),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(path.with_suffix(".json"), report.to_json())
-    _write_whole(path, page)
+    write_whole(path.with_suffix(".json"), report.to_json())
+    write_whole(path, page)

@@ -7,23 +7,19 @@ taken as it is are the gallery's own SVG drawings.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from eval.report import words
-from eval.report.charts import Spec, line_chart, look_curve, share_chart
+from eval.report.charts import line_chart, look_curve, share_chart
 from eval.report.data import METRICS, Curve, DemoReport, LookPoint, Number
+from eval.report.parts import Chart, ChartGroup, fill_template, join_charts, write_whole
 from eval.report.styles import AreaStyle, LineStyle, area_styles, arm_styles, policy_of, search_styles
-
-_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 # Price metrics with the words beside their bars.
 _PRICE = (
@@ -32,26 +28,6 @@ _PRICE = (
     ("generated tokens", "Tokens generated", "over the whole training"),
     ("seconds", "Time", "seconds of training"),
 )
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A titled chart; ``small`` ones stand in a row of several."""
-
-    title: str
-    spec: Spec
-    small: bool = False
-
-
-@dataclass(frozen=True)
-class ChartGroup:
-    """Charts that share one legend: (name, drawn sample) pairs."""
-
-    charts: list[Chart]
-    legend: list[tuple[str, Markup]]
-
-    def __bool__(self) -> bool:
-        return any(chart.spec["data"] for chart in self.charts)
 
 
 @dataclass(frozen=True)
@@ -66,19 +42,11 @@ class Bar:
 
 def render(report: DemoReport) -> str:
     """Turn a report into the text of one self-contained HTML page."""
-    from plotly.offline import get_plotlyjs  # 5 MB of script: loaded only when a page is made
-
     arms = arm_styles(_all_arms(report))
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     groups = _chart_groups(report, arms)
-    template = environment.get_template("report.html.j2")
-    return template.render(
+    return fill_template(
+        "report.html.j2",
+        any(groups.values()),
         report=report,
         headline=words.headline(report),
         price_sentence=words.price_sentence(report),
@@ -94,9 +62,6 @@ def render(report: DemoReport) -> str:
         arms=arms,
         verdicts=sorted(report.verdicts, key=lambda verdict: verdict.ok),  # what fell short comes first
         num_short=sum(not verdict.ok for verdict in report.verdicts),
-        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        script=Markup((_TEMPLATES / "report.js").read_text(encoding="utf-8")),
-        plotly=Markup(get_plotlyjs()) if any(groups.values()) else Markup(""),
     )
 
 
@@ -113,8 +78,8 @@ def write(report: DemoReport, path: str | Path) -> None:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     page = render(report)  # before the first file is written: a report that cannot be drawn leaves nothing behind
-    _write_whole(path.with_suffix(".json"), report.to_json())
-    _write_whole(path, page)
+    write_whole(path.with_suffix(".json"), report.to_json())
+    write_whole(path, page)
 
 
 def scalable_svg(svg: str) -> Markup:
@@ -145,7 +110,7 @@ def _chart_groups(report: DemoReport, arms: dict[str, LineStyle]) -> dict[str, C
     tokens = {key: curve.tokens for key, curve in report.search.items()}
     evaluated = {key: curve.answers for key, curve in report.search.items()}
     return {
-        "best": _group(
+        "best": join_charts(
             [
                 Chart(title, line_chart(curves, arms, answers, score, counts_on_log_x=True))
                 for title, curves in best.items()
@@ -153,7 +118,7 @@ def _chart_groups(report: DemoReport, arms: dict[str, LineStyle]) -> dict[str, C
             arms,
             [arm for curves in best.values() for arm in curves],
         ),
-        "diversity": _look_group(
+        "diversity": _lookjoin_charts(
             report,
             arms,
             {
@@ -164,7 +129,7 @@ def _chart_groups(report: DemoReport, arms: dict[str, LineStyle]) -> dict[str, C
         ),
         "kinds": _share_group(report, "shares"),
         "formats": _share_group(report, "format_shares"),
-        "progress": _look_group(
+        "progress": _lookjoin_charts(
             report,
             arms,
             {
@@ -173,7 +138,7 @@ def _chart_groups(report: DemoReport, arms: dict[str, LineStyle]) -> dict[str, C
             },
             from_zero=False,
         ),
-        "search": _group(
+        "search": join_charts(
             [
                 Chart(
                     "By generated tokens", line_chart(tokens, searches, "tokens per maze", score, compare_at_x=False)
@@ -189,14 +154,14 @@ def _chart_groups(report: DemoReport, arms: dict[str, LineStyle]) -> dict[str, C
     }
 
 
-def _look_group(
+def _lookjoin_charts(
     report: DemoReport, arms: dict[str, LineStyle], quantities: dict[str, tuple[str, str]], *, from_zero: bool
 ) -> ChartGroup:
     charts = []
     for quantity, (title, unit) in quantities.items():
         curves: dict[str, Curve] = {arm: look_curve(looks, quantity) for arm, looks in report.looks.items()}
         charts.append(Chart(title, line_chart(curves, arms, "training step", unit, from_zero=from_zero)))
-    return _group(charts, arms, report.looks)
+    return join_charts(charts, arms, report.looks)
 
 
 def _share_group(report: DemoReport, field: str) -> ChartGroup:
@@ -219,13 +184,6 @@ def _share_group(report: DemoReport, field: str) -> ChartGroup:
         for arm, found in looks.items()
     ]
     return ChartGroup(charts, [(label, style.sample) for label, style in styles.items()])
-
-
-def _group(charts: list[Chart], styles: dict[str, LineStyle], names: Iterable[str]) -> ChartGroup:
-    """Join charts, with a legend of the arms that are drawn, in the order of ``names``."""
-    charts = [chart for chart in charts if chart.spec["data"]]
-    drawn = {trace["meta"] for chart in charts for trace in chart.spec["data"]}
-    return ChartGroup(charts, [(name, styles[name].sample) for name in dict.fromkeys(names) if name in drawn])
 
 
 def _columns(report: DemoReport) -> list[str]:
@@ -263,18 +221,3 @@ def _all_arms(report: DemoReport) -> list[str]:
     ]
     found += [policy_of(key) for key in report.search]
     return found + [arm for item in report.gallery for arm in item.panels]
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write beside the target and rename: a reader sees the old file or the new one, never half of one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

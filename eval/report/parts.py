@@ -1,0 +1,85 @@
+"""What every page is made of: charts with one legend, the template's environment and assets, a file written whole."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from eval.report.charts import Spec
+from eval.report.styles import LineStyle
+
+_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A titled chart; ``small`` ones stand in a row of several."""
+
+    title: str
+    spec: Spec
+    small: bool = False
+
+
+@dataclass(frozen=True)
+class ChartGroup:
+    """Charts that share one legend: (name, drawn sample) pairs."""
+
+    charts: list[Chart]
+    legend: list[tuple[str, Markup]]
+
+    def __bool__(self) -> bool:
+        return any(chart.spec["data"] for chart in self.charts)
+
+
+def join_charts(charts: list[Chart], styles: Mapping[str, LineStyle], names: Iterable[str]) -> ChartGroup:
+    """Charts with a legend of the arms that are drawn, in the order of ``names``; empty charts are left out."""
+    charts = [chart for chart in charts if chart.spec["data"]]
+    drawn = {trace["meta"] for chart in charts for trace in chart.spec["data"]}
+    return ChartGroup(charts, [(name, styles[name].sample) for name in dict.fromkeys(names) if name in drawn])
+
+
+def fill_template(name: str, with_charts: bool, **context: Any) -> str:
+    """The text of a page that needs no network: styles, script, data and, for charts, Plotly stand inside it.
+
+    Args:
+        name: Template.
+        with_charts: Whether Plotly is needed.
+        **context: What the template reads; strings are escaped, ``Markup`` is taken as it is.
+    """
+    from plotly.offline import get_plotlyjs  # 5 MB of script: loaded only when a page is made
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name).render(
+        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        script=Markup((_TEMPLATES / "report.js").read_text(encoding="utf-8")),
+        plotly=Markup(get_plotlyjs()) if with_charts else Markup(""),
+        **context,
+    )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write beside the target and rename: a reader sees the old file or the new one, never half of one."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
