@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from search.procedures import BestOfN as BestOfN
     from search.procedures import Evolution as Evolution
     from search.procedures import Procedure as Procedure
+    from search.ray_sampler import RaySampler as RaySampler
     from search.records import Candidate as Candidate
     from search.records import Generation as Generation
     from search.records import Proposal as Proposal
@@ -49,6 +50,7 @@ _HOME = {
     "BestOfN": "procedures",
     "Evolution": "procedures",
     "Procedure": "procedures",
+    "RaySampler": "ray_sampler",
     "Candidate": "records",
     "Generation": "records",
     "Proposal": "records",

@@ -1,11 +1,9 @@
 """Work that is done by actors which may die: pulled when there is room, sent again when it was lost, answered once.
 
 A crew has one actor at each *place* (a node of the cluster, or a number). Every member has a bounded number of calls
-in flight and gets another when one comes back, so a slow one gets less. Where work is lost, with the actor or with its
-node, it goes to the front of the queue and to another member, if there is one. Places are looked at once a second: a
-new one gets an actor, and what was at a place that is gone is lost.
-
-All of this happens in one thread; callers, and the futures of actors, only leave it messages.
+in flight and gets another when one comes back, so a slow one gets less. Work that is lost, with the actor or with its
+node, goes to the front of the queue and to another member, if there is one. Places are looked at once a second: a new
+one gets an actor. All of this happens in one thread; callers, and the futures of actors, only leave it messages.
 """
 
 from __future__ import annotations
@@ -20,12 +18,17 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from typing import Any
 
-from vpo.cluster.member import Member, Task
+from vpo.cluster.member import Member, Task, choose
 from vpo.cluster.work import Actor, Lost, R, Work
 
 _LOOK_SECONDS = 1.0
 _DEATHS = 3  # of a place's actors in a row, without a good answer in between, after which it is not tried again
+_CROWDED = 2  # times that work may be lost beside other work, before it is sent alone
 _FAILURES = 3  # answers in a row that say "lost", after which an actor is replaced
+_NO_ROOM = (
+    "expected CPUs, and GPUs if it needs any, that others do not hold. `ray status` shows who does; ask for less, or "
+    "wait longer (start_seconds)."
+)
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +44,8 @@ class Crew:
         welcome: Is given the place and what its actor said first; raises what is wrong with it.
         tries: How often a piece of work may be lost before it is given up.
         start_seconds: The longest that an actor may take to be ready, the wait for its resources included.
-        patience_seconds: How long work waits when there is no member at all, for a new one to come.
+        patience_seconds: How long work waits when nobody is ready, for one to come.
+        grows: Whether new places may come; else work is given up at once when all places are refused.
     """
 
     def __init__(
@@ -53,15 +57,17 @@ class Crew:
         tries: int,
         start_seconds: float,
         patience_seconds: float,
+        grows: bool,
     ) -> None:
         self._places, self._hire, self._welcome = places, hire, welcome
         self._tries, self._start_seconds, self._patience = tries, start_seconds, patience_seconds
+        self._grows = grows
         self._messages: queue.SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]] | None] = queue.SimpleQueue()
         self._waiting: deque[Task] = deque()
         self._members: dict[str, Member] = {}
         self._deaths: dict[str, int] = {}
         self.refused: dict[str, Exception] = {}
-        self._numbers, self._last_met = itertools.count(), time.monotonic()
+        self._numbers, self._last_ready = itertools.count(), time.monotonic()
         self._settled, self._closed = threading.Event(), False
         self._broken: BaseException | None = None
         self._door = threading.Lock()  # nothing is submitted behind the last message
@@ -156,15 +162,13 @@ class Crew:
         """See which places there are, who hangs, and hire where nobody is."""
         now, places = time.monotonic(), self._places()
         for member in list(self._members.values()):
-            name = member.actor.name
             if member.place not in places:
                 self._lose(member, "its place is gone")
             elif not member.is_ready and now - member.began > self._start_seconds:
-                text = (
-                    f"{name} was not ready in {self._start_seconds:g} s: expected CPUs, and GPUs where they were asked "
-                    "for, that others do not hold. `ray status` shows who holds what; ask for less, or wait longer."
-                )
-                self._refuse(member, TimeoutError(text))
+                late = f"{member.actor.name} was not ready in {self._start_seconds:g} s: {_NO_ROOM}"
+                self._refuse(member, TimeoutError(late))
+                if self._settled.is_set():  # then others do the work, and some day there may be room for it
+                    del self.refused[member.place]
             elif member.flying and now - member.last > max(task.work.seconds for task in member.flying.values()):
                 self._lose(member, "it does not answer")
         for place in places:
@@ -177,9 +181,9 @@ class Crew:
                     self._listen(member.actor.ready, self._on_ready, member)
         if all(member.is_ready for member in self._members.values()):
             self._settled.set()
-        if self._members:
-            self._last_met = now
-        elif now - self._last_met >= self._patience:
+        if self.places or not self._settled.is_set():
+            self._last_ready = now
+        elif now - self._last_ready >= self._patience or not (self._grows or self._members):
             why = "".join(f" ({error})" for error in list(self.refused.values())[-1:])
             while self._waiting:
                 self._give_up(self._waiting.popleft(), f"there is nobody to do it{why}")
@@ -230,16 +234,15 @@ class Crew:
         self._deaths.pop(member.place, None)
 
     def _send(self) -> None:
-        """Give work to all that have room, the emptiest first, but none to the place that lost it last."""
-        held: list[Task] = []
-        while self._waiting and (free := [member for member in self._members.values() if member.is_free]):
+        """Give work to all that have room."""
+        members, kept, held = self._members.values(), set[str](), list[Task]()
+        while self._waiting and any(member.is_free and member.place not in kept for member in members):
             task = self._waiting.popleft()
-            others = [member for member in free if member.place != task.avoids]
-            if not others and any(each.is_ready and each.place != task.avoids for each in self._members.values()):
-                held.append(task)  # another will be free some time
-                continue
-            member = min(others or free, key=lambda each: len(each.flying) / each.actor.slots)
-            if task.future.running() or task.future.set_running_or_notify_cancel():
+            if task.future.cancelled():
+                task.future.set_running_or_notify_cancel()
+            elif (member := choose(task, members, kept)) is None:
+                held.append(task)
+            elif task.future.running() or task.future.set_running_or_notify_cancel():
                 self._give(member, task)
         self._waiting.extendleft(reversed(held))
 
@@ -258,7 +261,7 @@ class Crew:
     def _lose(self, member: Member, reason: str) -> None:
         """Its actor is of no use any more: others do its work, and the place gets another if it is still there."""
         reason = f"{member.actor.name}: {reason}"
-        deaths = self._deaths[member.place] = self._deaths.get(member.place, 0) + 1
+        deaths = self._deaths[member.place] = self._deaths.get(member.place, 0) + (not member.has_suspect)
         if deaths >= _DEATHS:
             self.refused[member.place] = RuntimeError(f"{deaths} actors in a row were lost, the last one {reason}.")
         tasks = self._dismiss(member)
@@ -281,6 +284,7 @@ class Crew:
 
     def _again(self, task: Task, place: str, reason: str) -> None:
         task.losses, task.avoids = task.losses + 1, place
+        task.is_suspect = task.losses >= min(_CROWDED, self._tries - 1)
         if task.losses < self._tries:
             self._waiting.appendleft(task)
         else:

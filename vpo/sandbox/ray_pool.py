@@ -98,6 +98,7 @@ class RaySandbox(JobPool):
             tries=tries,
             start_seconds=start_seconds,
             patience_seconds=patience_seconds,
+            grows=True,
         )
         try:
             self._crew.wait_until_ready()
