@@ -40,12 +40,12 @@ class Connection:
 
     Args:
         address: None for a cluster on this machine alone, which ends with :meth:`close`; ``auto`` for one that runs on
-            this machine; ``host:port`` of a head, which a node of the cluster must share a machine with us for. A
-            process that is connected already stays with what it has, whatever the address.
+            this machine; ``host:port`` of the head of one that this machine is a node of. With None and ``auto`` a
+            process that is connected already stays with what it has.
 
     Raises:
         ModuleNotFoundError: Ray is not installed.
-        ConnectionError: No cluster answers.
+        ConnectionError: No cluster answers, or this process is connected to another one.
         ValueError: ``address`` has another form.
     """
 
@@ -53,8 +53,8 @@ class Connection:
         ray = import_ray()
         self._owns = not ray.is_initialized()
         if not self._owns:
-            return
-        if address is None:
+            _check_same(ray.get_runtime_context().gcs_address, address)
+        elif address is None:
             _start(ray)
         else:
             _attach(ray, address)
@@ -135,18 +135,34 @@ def _start(ray: Any) -> None:
 
 
 def _attach(ray: Any, address: str) -> None:
-    host, _, port = address.rpartition(":")
     if address != "auto":
-        if not host or "/" in host or not port.isdigit() or not 0 < int(port) < 1 << 16:
-            raise ValueError(f"address is {address!r}: {_FORMS}.")
+        place = _split(address)
         try:  # Ray itself tries for two minutes and then ends this process
-            socket.create_connection((host.strip("[]"), int(port)), _REACH_SECONDS).close()
+            socket.create_connection(place, _REACH_SECONDS).close()
         except OSError as error:
             raise ConnectionError(_unreachable(address, error)) from error
     try:
         ray.init(address=address, logging_level="WARNING")
     except (OSError, RuntimeError) as error:
         raise ConnectionError(_unreachable(address, error)) from error
+
+
+def _check_same(connected: str, address: str | None) -> None:
+    if address is None or address == "auto":
+        return
+    here, there = _split(connected), _split(address)
+    if here[1] != there[1] or socket.gethostbyname(here[0]) != socket.gethostbyname(there[0]):
+        raise ConnectionError(
+            f"this process is connected to the Ray cluster at {connected}: expected that address or None, got "
+            f"{address!r}. To change clusters, call ray.shutdown() first."
+        )
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdigit() or not 0 < int(port) < 1 << 16:
+        raise ValueError(f"address is {address!r}: {_FORMS}.")
+    return host.strip("[]"), int(port)
 
 
 def _unreachable(address: str, error: Exception) -> str:
