@@ -14,16 +14,10 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# What Ray's own code does, not ours, and would end the test that starts a cluster.
-RAYS_OWN_WARNINGS = (
-    # it starts its processes without waiting for them, and leaves their pipes and log files to the collector
-    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed file .*ray:ResourceWarning"),
-)
 
 
 class RayCluster:
-    """Nodes of one CPU each; the first one, to which drivers of this process connect, must live."""
+    """Nodes of two CPUs each, by Ray's count; the first one, to which this process connects, must live."""
 
     def __init__(self, cluster: Any, folder: str) -> None:
         self._cluster, self._folder = cluster, folder
@@ -33,9 +27,9 @@ class RayCluster:
     def address(self) -> str:
         return str(self._cluster.address)
 
-    def add(self, num_cpus: int = 1) -> str:
+    def add(self) -> str:
         """Another node; its id."""
-        node = self._cluster.add_node(num_cpus=num_cpus, object_store_memory=80 << 20, temp_dir=self._folder)
+        node = self._cluster.add_node(num_cpus=2, object_store_memory=80 << 20, temp_dir=self._folder)
         self._more.append(node)
         return str(node.node_id)
 
@@ -50,7 +44,7 @@ class RayCluster:
 
 
 @contextmanager
-def ray_cluster(num_nodes: int, first_cpus: int = 1) -> Iterator[RayCluster]:
+def ray_cluster(num_nodes: int) -> Iterator[RayCluster]:
     """Start a cluster; everything of it is gone afterwards."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'vpo[ray]'")
     import ray
@@ -60,7 +54,7 @@ def ray_cluster(num_nodes: int, first_cpus: int = 1) -> Iterator[RayCluster]:
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(ROOT)  # nodes run this checkout
     head = {
-        "num_cpus": first_cpus,
+        "num_cpus": 2,
         "object_store_memory": 80 << 20,
         "temp_dir": folder,
         "include_dashboard": False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import pickle
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,14 +12,14 @@ from typing import Any
 import pytest
 
 from search import Budget, Evolution, Generation, RaySampler, Request, ScriptedSampler, run_search
-from tests.ray_cluster import RAYS_OWN_WARNINGS, RayCluster, ray_cluster
+from tests.ray_cluster import RayCluster, ray_cluster
 from tests.search.tiny_model import tiny_model_sampler
 from tests.search.told_sampler import Other, Told, script
 from tests.search.toy_problem import ToyProblem, toy_sampler
 from tests.vpo.sandbox.onlookers import wait_until
 from vpo.cluster.connection import Connection
 
-pytestmark = [pytest.mark.distributed, *RAYS_OWN_WARNINGS]
+pytestmark = pytest.mark.distributed
 
 
 def requests(prompts: Sequence[str]) -> list[Request]:
@@ -176,8 +175,3 @@ def test_a_factory_that_holds_a_lock_cannot_be_sent(cluster: RayCluster) -> None
 def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RaySampler(**({"factory": ScriptedSampler} | arguments))
-
-
-def test_records_survive_the_way_there_and_back() -> None:
-    asked = requests(["a", "b"])
-    assert pickle.loads(pickle.dumps(asked)) == asked
