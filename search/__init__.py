@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from search.procedures import BestOfN as BestOfN
     from search.procedures import Evolution as Evolution
     from search.procedures import Procedure as Procedure
+    from search.ray_sampler import RaySampler as RaySampler
     from search.records import Candidate as Candidate
     from search.records import Evaluation as Evaluation
     from search.records import Generation as Generation
@@ -51,6 +52,7 @@ _HOME = {
     "BestOfN": "procedures",
     "Evolution": "procedures",
     "Procedure": "procedures",
+    "RaySampler": "ray_sampler",
     "Candidate": "records",
     "Evaluation": "records",
     "Generation": "records",

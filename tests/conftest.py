@@ -1,11 +1,12 @@
 """What every test runs under: offline, quiet, one thread a process, and property tests that do not depend on the clock.
 
-The variables are set before anything imports torch or transformers, and the processes that tests start inherit them.
+The variables are set before anything imports torch, transformers or Ray; processes that tests start inherit them.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 
 os.environ.update(
     {
@@ -17,6 +18,11 @@ os.environ.update(
         "OMP_NUM_THREADS": "1",  # small tensors: more threads cost more than they give, and workers share the cores
         "MKL_NUM_THREADS": "1",
         "WANDB_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on Linux, too: all of Ray listens on 127.0.0.1
+        "RAY_AUTH_MODE": "token",  # and no other user of this machine may tell it what to run
+        "RAY_AUTH_TOKEN": os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32),
+        "RAY_memory_monitor_refresh_ms": "0",  # else it kills actors when others use up this machine's memory
     }
 )
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,8 +66,6 @@ def test_the_configuration_is_one() -> None:
 
 
 def test_the_options_metrics_and_targets_that_it_names_are_there() -> None:
-    import inspect
-
     from trl import GRPOTrainer
 
     from trainers import VPOConfig
@@ -76,3 +79,43 @@ def test_the_options_metrics_and_targets_that_it_names_are_there() -> None:
     targets = (ROOT / "Makefile").read_text()
     for target in re.findall(r"make ([a-z-]+)", GUIDE):
         assert re.search(rf"^{target}:", targets, re.MULTILINE), target
+
+
+# --- docs/scaling.md --------------------------------------------------------------------------------------------------
+
+SCALING = (ROOT / "docs" / "scaling.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", SCALING, re.DOTALL)
+
+
+@pytest.mark.distributed
+def test_the_example_of_a_sandbox_on_ray_prints_what_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'vpo[ray]'")
+    (tmp_path / "example.py").write_text(BLOCKS[0])
+    command = [sys.executable, str(tmp_path / "example.py")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=200, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    if "NotEnforced" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+    printed = re.search(r"It prints `(.*?)` and `(.*?)`", SCALING)
+    assert printed is not None and done.stdout.splitlines() == list(printed.groups())
+
+
+def test_the_other_examples_of_scaling_name_what_there_is() -> None:
+    from search import ModelSampler, RaySampler
+    from vpo.sandbox import RaySandbox
+
+    found: dict = {}
+    for block in BLOCKS[1:]:
+        exec(compile(block, "docs/scaling.md", "exec"), found)
+    seen: dict = {}
+    found["get_task"] = lambda name, **options: seen.update(options, name=name)
+    found["coding_task"]("box", "path")
+    assert seen["name"] == "code" and seen["concurrency"] == 64
+    assert found["ModelSampler"] is ModelSampler
+    named = set(re.findall(r"`(\w+)=`", SCALING)) | {"start_seconds", "chunk_size", "chunk_seconds", "address"}
+    options = {name for each in (RaySampler, RaySandbox) for name in inspect.signature(each).parameters}
+    assert len(named) > 5 and named <= options
+    call = ast.parse(BLOCKS[2]).body[-1].body[0].value
+    assert {keyword.arg for keyword in call.keywords} <= inspect.signature(RaySampler).parameters.keys()

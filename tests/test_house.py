@@ -149,8 +149,8 @@ def pins(file: str = "constraints.txt") -> dict[str, str]:
 
 def requirements() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    # vLLM and Ray are not among the pins: they pin stacks of their own, which only machines that use them should have.
-    unpinned = {"vllm", "ray"}
+    # vLLM is not among the pins: it pins a stack of its own, which only machines that use it should have.
+    unpinned = {"vllm"}
     optional = project["optional-dependencies"]
     extras = [line for name, lines in optional.items() if name not in unpinned for line in lines]
     return [found for line in [*project["dependencies"], *extras] if (found := Requirement(line)).name != "vpo"]

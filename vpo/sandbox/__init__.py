@@ -11,7 +11,8 @@ imported numpy. A zygote forks for every job. What stands between the code and t
   a seccomp filter, resource limits, no file descriptor but its own.
 
 Code returns plain JSON and the caller compares: what was expected never enters. ``vpo doctor`` says what a host
-enforces; what it cannot enforce is an error (:class:`NotEnforced`) unless it is allowed by name.
+enforces; what it cannot enforce is an error (:class:`NotEnforced`) unless it is allowed by name. A
+:class:`RaySandbox` is the same on all nodes of a Ray cluster.
 """
 
 from __future__ import annotations
@@ -24,14 +25,18 @@ if TYPE_CHECKING:
     from vpo.sandbox.capabilities import NotEnforced
     from vpo.sandbox.coding_tests import CallTest, StdinTest, TestOutcome, run_tests, run_tests_async
     from vpo.sandbox.job import Job, Result
+    from vpo.sandbox.job_pool import JobPool
     from vpo.sandbox.limits import Limits
     from vpo.sandbox.pool import Sandbox
+    from vpo.sandbox.ray_pool import RaySandbox
 
 _HOME = {
     "CallTest": "vpo.sandbox.coding_tests",
     "Job": "vpo.sandbox.job",
+    "JobPool": "vpo.sandbox.job_pool",
     "Limits": "vpo.sandbox.limits",
     "NotEnforced": "vpo.sandbox.capabilities",
+    "RaySandbox": "vpo.sandbox.ray_pool",
     "Result": "vpo.sandbox.job",
     "Sandbox": "vpo.sandbox.pool",
     "StdinTest": "vpo.sandbox.coding_tests",
@@ -44,8 +49,10 @@ _HOME = {
 __all__ = [
     "CallTest",
     "Job",
+    "JobPool",
     "Limits",
     "NotEnforced",
+    "RaySandbox",
     "Result",
     "Sandbox",
     "StdinTest",

@@ -17,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 from vpo.sandbox.job import Job, Result, Status
-from vpo.sandbox.pool import Sandbox
+from vpo.sandbox.job_pool import JobPool
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class TestOutcome:
         return self.status == "pass"
 
 
-def run_tests(code: str, tests: Sequence[Test], box: Sandbox) -> list[TestOutcome]:
+def run_tests(code: str, tests: Sequence[Test], box: JobPool) -> list[TestOutcome]:
     """Run a candidate on tests.
 
     Args:
@@ -75,7 +75,7 @@ def run_tests(code: str, tests: Sequence[Test], box: Sandbox) -> list[TestOutcom
     return _outcomes(tests, [future.result() for future in _submit(code, tests, box)])
 
 
-async def run_tests_async(code: str, tests: Sequence[Test], box: Sandbox) -> list[TestOutcome]:
+async def run_tests_async(code: str, tests: Sequence[Test], box: JobPool) -> list[TestOutcome]:
     """Run a candidate on tests, and await it; as :func:`run_tests`."""
     return _outcomes(tests, await asyncio.gather(*map(asyncio.wrap_future, _submit(code, tests, box))))
 
@@ -88,7 +88,7 @@ def _by_entry(tests: Sequence[Test]) -> dict[str | None, list[int]]:
     return groups
 
 
-def _submit(code: str, tests: Sequence[Test], box: Sandbox) -> list[Future[tuple[Result, ...]]]:
+def _submit(code: str, tests: Sequence[Test], box: JobPool) -> list[Future[tuple[Result, ...]]]:
     cases = [test.args if isinstance(test, CallTest) else test.stdin for test in tests]
     groups = _by_entry(tests)
     return [box.submit(Job(code, [cases[each] for each in places], entry)) for entry, places in groups.items()]

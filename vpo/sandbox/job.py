@@ -61,6 +61,12 @@ class Job:
         except TypeError as error:
             raise ValueError(f"a case cannot be sent to the sandbox ({error}): expected JSON values only.") from error
 
+    @classmethod
+    def from_payload(cls, payload: bytes) -> Job:
+        """The job that :meth:`payload` wrote, with its limits."""
+        content = json.loads(payload)
+        return cls(content["code"], content["cases"], content["entry"], Limits(**content["limits"]))
+
 
 @dataclass(frozen=True)
 class Result:

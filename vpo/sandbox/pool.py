@@ -6,18 +6,16 @@ and its job is run once more; what fails twice is ``infra``.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import queue
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
-from vpo.sandbox.capabilities import check_allowed
 from vpo.sandbox.channel import Lost
 from vpo.sandbox.job import Job, Result
+from vpo.sandbox.job_pool import JobPool
 from vpo.sandbox.limits import Limits
 from vpo.sandbox.verdict import verdict
 from vpo.sandbox.worker import Backend, Settings, Worker, ZygoteBackend
@@ -25,7 +23,7 @@ from vpo.sandbox.worker import Backend, Settings, Worker, ZygoteBackend
 _TRIES = 2
 
 
-class Sandbox:
+class Sandbox(JobPool):
     """Runs code that a model has written.
 
     Use it as a context, or call :meth:`close`. It may be used by several threads, and from an event loop; not from a
@@ -66,13 +64,9 @@ class Sandbox:
         num = len(os.sched_getaffinity(0)) if workers is None else workers
         if num < 1:
             raise ValueError(f"workers is {num}: expected 1 or more.")
-        check_allowed(allow)
+        settings = Settings.checked(preload, readable, allow)
         self.limits = limits or Limits()
         self._closed, self._pid = False, os.getpid()
-        paths = tuple(os.path.abspath(path) for path in readable)
-        if "/" in paths:
-            raise ValueError("readable names /: expected what the code needs. All of this machine is no sandbox.")
-        settings = Settings(tuple(preload), paths, tuple(allow))
         maker = _backend(backend)
         self.reasons: dict[str, str | None] = {}
         self._workers: list[Worker] = []
@@ -90,41 +84,12 @@ class Sandbox:
         self._threads = ThreadPoolExecutor(num, thread_name_prefix="sandbox")
 
     def submit(self, job: Job) -> Future[tuple[Result, ...]]:
-        """Run a job when a worker is free.
-
-        Returns:
-            One result a case, in order. An argument that is no JSON value is the future's ValueError.
-
-        Raises:
-            RuntimeError: The sandbox is closed, or belongs to another process.
-        """
+        """Run a job when a worker is free; see :meth:`JobPool.submit`."""
         if self._pid != os.getpid():
             raise RuntimeError("this sandbox belongs to the process that this one was forked from: make one here.")
         if self._closed:
             raise RuntimeError("this sandbox is closed: make another one, or keep its context open.")
         return self._threads.submit(self._run, job)
-
-    def run(self, job: Job) -> tuple[Result, ...]:
-        """Run a job and wait for it; one result a case."""
-        return self.submit(job).result()
-
-    async def run_async(self, job: Job) -> tuple[Result, ...]:
-        """Run a job and await it; one result a case."""
-        return await asyncio.wrap_future(self.submit(job))
-
-    def map(self, jobs: Iterable[Job]) -> list[tuple[Result, ...]]:
-        """Run jobs and wait for all of them.
-
-        Returns:
-            In the order of the jobs, one result a case.
-        """
-        waiting = [self.submit(job) for job in jobs]
-        try:
-            return [future.result() for future in waiting]
-        except BaseException:  # Ctrl-C: what has not begun need not
-            for future in waiting:
-                future.cancel()
-            raise
 
     def close(self) -> None:
         """End everything; jobs that run are ``infra``, those that wait are cancelled."""
@@ -134,14 +99,6 @@ class Sandbox:
         self._threads.shutdown(wait=True, cancel_futures=True)
         for worker in self._workers:
             worker.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run(self, job: Job) -> tuple[Result, ...]:
         limits = job.limits or self.limits

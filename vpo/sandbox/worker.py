@@ -1,17 +1,18 @@
 """Where a job goes to be run: the parent's side of a zygote.
 
-A backend makes such workers, here or on other machines.
+A backend makes such workers. For several machines see :mod:`vpo.sandbox.ray_pool`.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from vpo.sandbox.capabilities import NotEnforced, unmet
+from vpo.sandbox.capabilities import NotEnforced, check_allowed, unmet
 from vpo.sandbox.channel import Channel, Lost
 from vpo.sandbox.zygote import HEADER, boot_command
 
@@ -26,6 +27,21 @@ class Settings:
     preload: Sequence[str] = ()
     readable: Sequence[str] = ()
     allow: Sequence[str] = ()
+
+    @classmethod
+    def checked(
+        cls, preload: Sequence[str], readable: Sequence[str | os.PathLike[str]], allow: Sequence[str]
+    ) -> Settings:
+        """Settings as a user gives them.
+
+        Raises:
+            ValueError: One of them makes no sense.
+        """
+        check_allowed(allow)
+        paths = tuple(os.path.abspath(path) for path in readable)
+        if "/" in paths:
+            raise ValueError("readable names /: expected what the code needs. All of this machine is no sandbox.")
+        return cls(tuple(preload), paths, tuple(allow))
 
 
 class Worker(Protocol):
@@ -76,7 +92,7 @@ class Worker(Protocol):
 
 
 class Backend(Protocol):
-    """Makes workers. For several machines: an actor on each that holds a zygote, and a worker here that calls it."""
+    """Makes workers."""
 
     def start(self, settings: Settings) -> Worker:
         """Begin to start a worker, without waiting for it."""

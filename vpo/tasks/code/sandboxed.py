@@ -18,6 +18,7 @@ from typing import Any
 
 from vpo.sandbox import Job, Limits, Result, Sandbox
 from vpo.sandbox.coding_tests import same_output, same_value
+from vpo.sandbox.job_pool import JobPool
 from vpo.tasks.code.cases import PASSED, CodeTest
 
 LIMITS = Limits(seconds=6.0)  # a test, as LiveCodeBench's checker gives it
@@ -33,8 +34,8 @@ def run(code: str, tests: Sequence[CodeTest]) -> list[str]:
     return run_in(_box(os.getpid()), code, tests)
 
 
-def run_in(box: Sandbox, code: str, tests: Sequence[CodeTest]) -> list[str]:
-    """As `run`, in a sandbox of one's own."""
+def run_in(box: JobPool, code: str, tests: Sequence[CodeTest]) -> list[str]:
+    """As `run`, in a sandbox of one's own, on this machine or on several."""
     statuses = [""] * len(tests)
     waiting: list[tuple[list[int], Future[tuple[Result, ...]]]] = []
     for (source, entry), places in _jobs(code, tests).items():
