@@ -26,7 +26,7 @@ def recorded_answers(folder: Path) -> set[tuple[str, str]]:
     """Answers in complete lines of the ledger; its last line may be torn."""
     text = (folder / "run.jsonl").read_text() if (folder / "run.jsonl").exists() else ""
     rows = [json.loads(line) for line in text.split("\n")[1:-1]]
-    return {(row["problem"], answer["answer"]) for row in rows for answer in row["answers"]}
+    return {(row["problem"], answer["answer"]) for row in rows for answer in row.get("answers", ())}
 
 
 def evaluations(folder: Path) -> list[tuple[str, ...]]:
