@@ -45,9 +45,9 @@ class Budget:
     Attributes:
         max_answers: Most answers, or None for no limit.
         max_completion_tokens: Most generated tokens, or None for no limit.
-        max_total_tokens: Most tokens read and generated. What a prompt takes is asked of the sampler (``count_tokens``).
-            If it cannot say, `prompt_bound` is reserved, which ends a search up to one request early.
-        max_seconds: Wall time of the run, the same clock for all problems, former sessions of a resumed run included.
+        max_total_tokens: Most tokens read and generated. The sampler counts a prompt (``count_tokens``).
+            If it cannot, `prompt_bound` is reserved, which ends a search up to one request early.
+        max_seconds: Wall time of the run, one clock for all problems, former sessions of a resumed run included.
             When it is over nothing more is sent; what is under way still counts. A clock is no part of a run's
             identity: a resumed run may be given more time.
 

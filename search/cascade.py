@@ -101,7 +101,9 @@ class Cascade:
     def first_stage(self, answer: str) -> list[int]:
         """Components that an answer is measured on first, ascending."""
         num = self._problem.num_components
-        rng = random.Random(stable_hash("cascade", self._seed, self.id, answer))
+        canonical = getattr(self._problem, "canonical", None)
+        name = answer if canonical is None else canonical(answer)  # what counts as one answer is treated as one
+        rng = random.Random(stable_hash("cascade", self._seed, self.id, name))
         return sorted(rng.sample(range(num), max(1, round(self._share * num))))
 
     def evaluate(self, answers: Sequence[str]) -> list[Evaluation]:

@@ -61,7 +61,8 @@ def run_search(
 
     Args:
         problems: With distinct ids; they are independent of each other. One may have ``canonical(answer) -> str``:
-            answers with equal canonical forms are evaluated once (``search.keys.python_ast_key`` for programs).
+            answers with equal canonical forms are evaluated once (``search.keys.python_ast_key`` for programs), and
+            their evaluation must be the same.
         make_procedure: Gives a new procedure for a problem, e.g. ``lambda problem: Evolution(problem.vary)``.
         sampler: Answers all requests of a round in one call, or single requests.
         budget_per_problem: Never exceeded: the worst case of a request is reserved before it is sent.

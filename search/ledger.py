@@ -1,9 +1,10 @@
 """The ledger: an append-only JSON-lines file that IS the state of a run.
 
 The first line is a header with the run's configuration; ``search.rows`` says what the others hold. A line goes to the
-operating system in one write as soon as its completion is there, or its answers are evaluated, so a killed process loses
-nothing that had returned; ``sync`` (once a round, or once a second) makes it safe against a power cut as well. A last
-line that was cut off in the middle is dropped on opening. Text only, no pickle: a ledger from a stranger is safe to read.
+operating system in one write as soon as its completion is there, or its answers are evaluated, so a killed process
+loses nothing that had returned; ``sync`` (once a round, or once a second) makes it safe against a power cut as well. A
+last line that was cut off in the middle is dropped on opening. Text only, no pickle: a ledger from a stranger is safe
+to read.
 """
 
 from __future__ import annotations
