@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -122,8 +122,7 @@ def run_search(
         try:
             journal.preload({run.problem.id: run for run in runs})
             if settings.mode == "rounds":
-                options = {"may_send": may_send, "on_round": reporter.round_done}
-                play_rounds(settings, runs, sampler, journal, pool, **options)
+                play_rounds(settings, runs, sampler, journal, pool, may_send=may_send, on_round=reporter.round_done)
             else:
                 _stream(settings, runs, sampler, journal, pool, limit, may_send, reporter)
             journal.check_all_asked()
@@ -168,16 +167,35 @@ def _stream(
         options: dict[str, Any] = {"max_in_flight": max_in_flight, "may_send": may_send, "on_told": reporter.told}
         await Stream(sampler, journal, pool, **options).run(restore(windows, journal))
 
+    _run(work)
+    for window in windows.values():
+        window.close(journal.cut_off(window.run))
+    reporter.stream_stands()
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine to its end, also where an event loop runs already, as in a notebook."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         asyncio.run(work())
-    else:  # in a notebook: its loop cannot be entered twice
-        with ThreadPoolExecutor(1) as beside:
-            beside.submit(lambda: asyncio.run(work())).result()
-    for window in windows.values():
-        window.close(journal.cut_off(window.run))
-    reporter.stream_stands()
+        return
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
+
+    async def named() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        started.set_result((asyncio.get_running_loop(), task))
+        await work()
+
+    with ThreadPoolExecutor(1) as beside:  # a loop cannot be entered twice
+        done = beside.submit(lambda: asyncio.run(named()))
+        try:
+            done.result()
+        except KeyboardInterrupt:
+            loop, task = started.result()
+            loop.call_soon_threadsafe(task.cancel)
+            raise
 
 
 def _mode(sampler: object, asked: str) -> Literal["rounds", "stream"]:

@@ -7,6 +7,7 @@ of the run, former sessions included (up to their last line, the pause between t
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -48,18 +49,16 @@ class Journal:
         self._answers = {_key(row): row for row in rows if row["kind"] == "evaluation"}
         self._judged: dict[tuple[str, int], tuple[Judged, ...]] = {}
         self._unmatched = set(self._generations)
-        self._cut_off = [
-            (row["problem"], number) for row in rows if row["kind"] == "abort" for number in row["numbers"]
-        ]
+        self._cut_off: defaultdict[str, list[int]] = defaultdict(list)
+        for row in rows:
+            if row["kind"] == "abort":
+                self._cut_off[row["problem"]] += row["numbers"]
         self.evaluated = list(self._answers)
         self.num_found = 0
         self._before = max((row["wall"]["at"] for row in rows), default=0.0)
         self._began = self._synced = clock()
-        orphans = [key for key in self._answers if key not in self._generations]
-        if orphans:
-            raise self.mismatch(
-                f"generation {orphans[0][1]} of problem {orphans[0][0]!r} was evaluated but never drawn"
-            )
+        for problem_id, number in self._answers.keys() - self._generations.keys():
+            raise self.mismatch(f"generation {number} of problem {problem_id!r} was evaluated but never drawn")
 
     def elapsed(self) -> float:
         """Seconds of the run so far."""
@@ -107,7 +106,7 @@ class Journal:
 
     def cut_off(self, run: ProblemRun) -> list[int]:
         """Numbers of the requests that were cut off under way."""
-        return [number for problem_id, number in self._cut_off if problem_id == run.problem.id]
+        return self._cut_off[run.problem.id]
 
     def check_all_asked(self) -> None:
         """Be sure that every recorded completion was asked for.
@@ -140,7 +139,7 @@ class Journal:
 
     def write_cut_off(self, run: ProblemRun, numbers: Sequence[int]) -> None:
         """Record the requests that are cut off under way."""
-        self._cut_off += [(run.problem.id, number) for number in numbers]
+        self._cut_off[run.problem.id] += numbers
         self._write(lambda at: abort_row(run.problem.id, numbers, at))
 
     def sync(self) -> None:

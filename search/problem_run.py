@@ -160,7 +160,7 @@ class ProblemRun:
 
     def _reserve_reading(self, proposals: Sequence[Proposal]) -> list[Ticket]:
         """Tickets for the proposals whose prompts the budget covers too, up to the first that it does not."""
-        tickets = []
+        tickets: list[Ticket] = []
         for proposal in proposals:
             prompt = self.problem.prompt if proposal.prompt is None else proposal.prompt
             reading = self._reading(prompt, proposal.prefix)

@@ -131,11 +131,13 @@ def _evaluate_again(
     differences: list[Difference] = []
     num_evaluated = 0
     texts = {(row["problem"], row["number"]): generation_of(row).text for row in rows if row["kind"] == "generation"}
+    evaluations: dict[str, list[Row]] = {problem.id: [] for problem in problems}
+    for row in rows:
+        if row["kind"] == "evaluation":
+            evaluations[row["problem"]].append(row)
     for problem in problems:
         firsts: dict[str, tuple[int, Judged]] = {}
-        for row in rows:
-            if row["kind"] != "evaluation" or row["problem"] != problem.id:
-                continue
+        for row in evaluations[problem.id]:
             judged = answers_of(row)
             recorded, text = [each.answer for each in judged], texts[problem.id, row["number"]]
             now = list(problem.parse(text))

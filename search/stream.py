@@ -186,7 +186,8 @@ class Stream:
             # Also if nobody waits any more; an error must be seen
             job.add_done_callback(lambda done: self._fail(done.exception()) if not done.cancelled() else None)
         seconds = 0.0
-        for job in {id(job): job for key in unknown if (job := self._evaluating.get((run.problem.id, key)))}.values():
+        jobs = {self._evaluating[run.problem.id, key] for key in unknown}
+        for job in jobs:
             # Shielded: a request that is cut off must not take along what others wait for
             seconds += await asyncio.shield(job)
         return run.evaluations.judged(answers), seconds
