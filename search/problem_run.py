@@ -99,21 +99,21 @@ class ProblemRun:
 
         Nothing at all while nothing is open ends the search. Until then it means: not now.
         """
-        num_reserved = 0
-        while num_reserved < most and not self.finished and self.account.reserve(self._worst):
-            num_reserved += 1
-        proposals: list[Proposal] = []
-        if num_reserved:
-            rng = ask_rng(self._run_seed, self.problem.id, self._next_number)
-            proposals = self._procedure.ask(num_reserved, rng)
-        if len(proposals) > num_reserved:
-            raise ValueError(
-                f"ask({num_reserved}) of {type(self._procedure).__name__} gave {len(proposals)} proposals, expected at "
-                "most as many as asked for: cut the list in ask()."
-            )
-        tickets = self._reserve_reading(proposals)
-        for _ in range(num_reserved - len(tickets)):
+        num = 0
+        while num < most and not self.finished and self.account.reserve(self._worst):
+            num += 1
+        for _ in range(num):  # what the prompts take is known when they are proposed
             self.account.release(self._worst)
+        proposals: list[Proposal] = []
+        if num:
+            rng = ask_rng(self._run_seed, self.problem.id, self._next_number)
+            proposals = self._procedure.ask(num, rng)
+        if len(proposals) > num:
+            raise ValueError(
+                f"ask({num}) of {type(self._procedure).__name__} gave {len(proposals)} proposals, expected at most as "
+                "many as asked for: cut the list in ask()."
+            )
+        tickets = self._reserve(proposals)
         self._next_number += len(tickets)
         self.num_open += len(tickets)
         self.finished = self.finished or self.num_open == 0
@@ -158,13 +158,13 @@ class ProblemRun:
             self.problem.id, self.results, solved=self.solved, num_aborted=num_aborted, aborted_tokens=tokens
         )
 
-    def _reserve_reading(self, proposals: Sequence[Proposal]) -> list[Ticket]:
-        """Tickets for the proposals whose prompts the budget covers too, up to the first that it does not."""
+    def _reserve(self, proposals: Sequence[Proposal]) -> list[Ticket]:
+        """Tickets for the proposals that the budget covers, up to the first that it does not."""
         tickets: list[Ticket] = []
         for proposal in proposals:
             prompt = self.problem.prompt if proposal.prompt is None else proposal.prompt
-            reading = self._reading(prompt, proposal.prefix)
-            if not self.account.reserve(reading):
+            worst = self._worst + self._reading(prompt, proposal.prefix)
+            if not self.account.reserve(worst):
                 break
             number = self._next_number + len(tickets)
             request = Request(
@@ -176,7 +176,7 @@ class ProblemRun:
                 temperature=self._sampling.temperature,
                 top_p=self._sampling.top_p,
             )
-            tickets.append(Ticket(number, proposal, request, self._worst + reading))
+            tickets.append(Ticket(number, proposal, request, worst))
         return tickets
 
     def _reading(self, prompt: Prompt, prefix: str) -> Cost:

@@ -67,7 +67,7 @@ class Reporter:
         callback: Callable[[Progress], None] | None,
     ) -> None:
         self._runs, self._budget, self._journal, self._callback = runs, budget, journal, callback
-        self._share_at_start: float | None = None
+        self._first: tuple[float, float] | None = None  # share and time at the first report: the pace counts from there
         self._num_told = 0
         self._last_s = 0.0
 
@@ -96,8 +96,7 @@ class Reporter:
         best = [run.best for run in runs if run.best is not None]
         shares = [1.0 if run.finished else self._budget.share_spent(run.account.spent, seconds) for run in runs]
         share = sum(shares) / len(runs)
-        if self._share_at_start is None:
-            self._share_at_start = share
+        self._first = self._first or (share, seconds)
         return Progress(
             round=rounds,
             num_problems=len(runs),
@@ -116,9 +115,11 @@ class Reporter:
         )
 
     def _seconds_left(self, share: float, seconds: float) -> float | None:
-        gained = share - (self._share_at_start or 0.0)
-        if gained <= 0:
+        before, since = self._first or (share, seconds)
+        if share >= 1:
+            return 0.0
+        if share <= before:
             return None
-        left = (1 - share) / gained * self._journal.session_s()
+        left = (1 - share) / (share - before) * (seconds - since)
         most = self._budget.max_seconds
         return left if most is None else min(left, max(0.0, most - seconds))
