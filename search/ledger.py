@@ -1,26 +1,28 @@
 """The ledger: an append-only JSON-lines file that IS the state of a run.
 
-The first line is a header with the run's configuration; every further line is one generation with all of its evaluated
-answers. A line goes to the operating system in one write as soon as its answers are evaluated, so a killed process
-loses no evaluation that had returned; ``sync`` (once a round) makes it safe against a power cut as well. A last line
-that was cut off in the middle is dropped on opening. Text only, no pickle: a ledger from a stranger is safe to read.
+The first line is a header with the run's configuration; ``search.rows`` says what the others hold. A line goes to the
+operating system in one write as soon as its completion is there, or its answers are evaluated, so a killed process
+loses nothing that had returned; ``sync`` (once a round, or once a second) makes it safe against a power cut as well. A
+last line that was cut off in the middle is dropped on opening. Text only, no pickle: a ledger from a stranger is safe
+to read.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from search.records import Candidate, Generation, Proposal, Result, SearchResult
+from search.fold import Told, fold
+from search.records import SearchResult
+from search.rows import Row
 from search.seeds import stable_hash
 
-FORMAT = 1
+FORMAT = 2
 _MAGIC = b'{"kind":"search-ledger",'
-
-Row = dict[str, Any]
 
 
 class LedgerError(ValueError):
@@ -44,6 +46,7 @@ class Ledger:
 
     def __init__(self, path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
         self.path = Path(path)
+        self._writing = threading.Lock()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
@@ -61,10 +64,11 @@ class Ledger:
             raise
 
     def append(self, row: Row) -> None:
-        """Add one line. It survives the death of this process once the call has returned."""
+        """Add one line. It survives the death of this process once the call has returned. Any thread may call it."""
         line = _dump(row).encode("ascii") + b"\n"
-        while line:  # a write may be partial, on a full disk for one
-            line = line[os.write(self._fd, line) :]
+        with self._writing:
+            while line:  # a write may be partial, on a full disk for one
+                line = line[os.write(self._fd, line) :]
 
     def sync(self) -> None:
         """Wait until all lines are on disk."""
@@ -106,89 +110,18 @@ def read_results(path: str | os.PathLike[str]) -> list[SearchResult]:
         FileNotFoundError: There is no such file.
         LedgerError: The file is damaged, or holds no header.
     """
-    header, rows = read_ledger(path)
-    told: dict[str, list[Result]] = {problem["id"]: [] for problem in header["config"]["problems"]}
-    for row in rows:
-        told[row["problem"]].append(result_of(row))
-    return [SearchResult.from_results(problem_id, results) for problem_id, results in told.items()]
+    return [each.report() for each in read_told(path)]
 
 
-def row_of(problem_id: str, round_number: int, result: Result, wall: Mapping[str, float]) -> Row:
-    """Write a result as a row. Everything except ``wall`` (seconds) is the same in every run with the same seed."""
-    generation, proposal = result.generation, result.proposal
-    return {
-        "problem": problem_id,
-        "round": round_number,
-        "number": result.number,
-        "request": generation.request_id,
-        "seed": result.seed,
-        "parents": list(proposal.parents),
-        "inspirations": list(proposal.inspirations),
-        "prefix": proposal.prefix,
-        "prompt_hash": _prompt_hash(proposal),
-        "text": generation.text,
-        "prompt_tokens": generation.prompt_tokens,
-        "completion_tokens": generation.completion_tokens,
-        "finish_reason": generation.finish_reason,
-        "status": result.status,
-        "answers": [
-            {
-                "id": candidate.id,
-                "answer": candidate.answer,
-                "vector": list(candidate.vector),
-                "scalar": candidate.scalar,
-                "status": candidate.status,
-                "artifact": candidate.artifact,
-                "duplicate": candidate.duplicate,
-            }
-            for candidate in result.candidates
-        ],
-        "wall": {name: round(seconds, 6) for name, seconds in wall.items()},
-    }
+def read_told(path: str | os.PathLike[str]) -> list[Told]:
+    """The same with every result, proposals and completions included.
 
-
-def result_of(row: Row) -> Result:
-    """Read a result back: ``result_of(row_of(..., result, ...)) == result``, but for a prompt of the proposal's own.
-
-    Of such a prompt the row holds the hash alone: the procedure makes it anew.
+    Raises:
+        FileNotFoundError: There is no such file.
+        LedgerError: The file is damaged, or holds no header.
     """
-    parents = tuple(row["parents"])
-    return Result(
-        number=row["number"],
-        seed=row["seed"],
-        proposal=Proposal(parents=parents, inspirations=tuple(row.get("inspirations", ())), prefix=row["prefix"]),
-        generation=Generation(
-            request_id=row["request"],
-            text=row["text"],
-            prompt_tokens=row["prompt_tokens"],
-            completion_tokens=row["completion_tokens"],
-            finish_reason=row["finish_reason"],
-        ),
-        candidates=tuple(
-            Candidate(
-                id=answer["id"],
-                answer=answer["answer"],
-                vector=tuple(answer["vector"]),
-                scalar=answer["scalar"],
-                parents=parents,
-                generation_id=row["number"],
-                status=answer["status"],
-                artifact=answer.get("artifact", ""),
-                duplicate=answer["duplicate"],
-            )
-            for answer in row["answers"]
-        ),
-    )
-
-
-def same_proposal(row: Row, proposal: Proposal) -> bool:
-    """Whether a row answers this proposal."""
-    theirs = (row["parents"], row.get("inspirations", []), row["prefix"], row.get("prompt_hash"))
-    return theirs == (list(proposal.parents), list(proposal.inspirations), proposal.prefix, _prompt_hash(proposal))
-
-
-def _prompt_hash(proposal: Proposal) -> str | None:
-    return None if proposal.prompt is None else f"{stable_hash(proposal.prompt):016x}"
+    header, rows = read_ledger(path)
+    return fold(header["config"], rows)
 
 
 def _dump(value: object) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
+from search.problem import Problem
 from search.records import Candidate, Proposal, Result, Variation, Vector
 from search.selection import lexicase
 
@@ -107,3 +108,27 @@ class Evolution:
     def describe(self) -> dict[str, Any]:
         """Name and settings."""
         return {"name": "evolution", "selection": "lexicase", "iid_share": self.iid_share}
+
+
+PROCEDURES: dict[str, type[Procedure]] = {"best_of_n": BestOfN, "evolution": Evolution}
+"""Name -> class."""
+
+
+def get_procedure(name: str, problem: Problem, **options: Any) -> Procedure:
+    """Make a new procedure for one problem.
+
+    Args:
+        name: One of ``PROCEDURES``.
+        problem: Its ``vary`` is handed to a procedure that varies.
+        **options: Keyword arguments of the class.
+
+    Raises:
+        ValueError: There is no such procedure or option, or an option lies outside its range.
+    """
+    if name not in PROCEDURES:
+        raise ValueError(f"there is no procedure {name!r}: expected one of {', '.join(PROCEDURES)}.")
+    make: Any = PROCEDURES[name]
+    try:
+        return cast(Procedure, make(problem.vary, **options) if make is Evolution else make(**options))
+    except TypeError as error:
+        raise ValueError(f"procedure {name!r} has not these options: {error}.") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Prompt = str | list[dict[str, Any]]
@@ -19,8 +19,9 @@ Vector = tuple[float, ...]
 """(D,) one reward per component, higher is better."""
 
 
-Status = Literal["ok", "invalid", "error", "timeout", "oom"]
-"""How an answer's evaluation went: "invalid" for a value that is no solution, "error" if a program raised."""
+Status = Literal["ok", "invalid", "error", "timeout", "oom", "screened"]
+"""How an answer's evaluation went: "invalid" for a value that is no solution, "error" if a program raised, "screened"
+if it fell short on a part of the components and the rest was not measured (see ``search.cascade``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,8 @@ class Candidate:
         generation_id: ``number`` of the generation that holds the answer.
         status: As the evaluator said; "invalid" also if it gave a non-finite vector (replaced by zeros).
         artifact: As the evaluator said.
-        duplicate: The same answer was seen before in this search; its vector comes from the cache.
+        duplicate: The same answer (by ``Problem.canonical``, if there is one) was told before in this search; its
+            vector comes from the cache.
     """
 
     id: int
@@ -170,7 +172,7 @@ class Result:
     """One generation with all of its evaluated answers: the unit that a procedure is told.
 
     Attributes:
-        number: Running number of the generation within its problem.
+        number: Running number of the request within its problem.
         seed: Seed of the request.
         proposal: What had been proposed.
         generation: What came back.
@@ -207,6 +209,12 @@ class SearchResult:
         answers: Cumulative charged answers after each generation.
         completion_tokens: Cumulative generated tokens after each generation.
         best: Best scalar among the candidates so far after each generation; NaN before the first answer.
+        prompt_tokens: Cumulative tokens that were read, after each generation.
+        solved: The search ended because an answer reached the target.
+        num_aborted: Requests given up because the problem was solved: under way, or back but not yet told. Which ones
+            depends on the clock, so they are left out of comparisons, as are their tokens.
+        aborted_tokens: What they generated as far as it is known: all of those that were back, nothing of those that
+            were cut off under way, which a server may bill all the same.
     """
 
     problem_id: str
@@ -214,14 +222,27 @@ class SearchResult:
     answers: tuple[int, ...]
     completion_tokens: tuple[int, ...]
     best: tuple[float, ...]
+    prompt_tokens: tuple[int, ...] = ()
+    solved: bool = False
+    num_aborted: int = field(default=0, compare=False)
+    aborted_tokens: int = field(default=0, compare=False)
 
     @classmethod
-    def from_results(cls, problem_id: str, results: Sequence[Result]) -> SearchResult:
+    def from_results(
+        cls,
+        problem_id: str,
+        results: Sequence[Result],
+        *,
+        solved: bool = False,
+        num_aborted: int = 0,
+        aborted_tokens: int = 0,
+    ) -> SearchResult:
         """Fold told results into the report of one problem."""
         candidates: list[Candidate] = []
-        answers, tokens, best = [0], [0], [math.nan]
+        answers, tokens, read, best = [0], [0], [0], [math.nan]
         for result in results:
             candidates.extend(result.candidates)
+            read.append(read[-1] + result.generation.prompt_tokens)
             answers.append(answers[-1] + result.num_charged_answers)
             tokens.append(tokens[-1] + result.generation.completion_tokens)
             scalars = [candidate.scalar for candidate in result.candidates]
@@ -234,4 +255,8 @@ class SearchResult:
             answers=tuple(answers[1:]),
             completion_tokens=tuple(tokens[1:]),
             best=tuple(best[1:]),
+            prompt_tokens=tuple(read[1:]),
+            solved=solved,
+            num_aborted=num_aborted,
+            aborted_tokens=aborted_tokens,
         )

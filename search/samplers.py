@@ -26,6 +26,20 @@ class Sampler(Protocol):
         ...
 
 
+class StreamingSampler(Protocol):
+    """Draws completions for requests that come and go by themselves.
+
+    Attributes:
+        max_concurrency: Most requests that are worth having under way at once.
+    """
+
+    max_concurrency: int
+
+    async def generate(self, request: Request) -> Generation:
+        """Answer one request. Cancelling the task that awaits it aborts the request."""
+        ...
+
+
 class ScriptedSampler:
     """A sampler whose completions are computed by a function: deterministic, instant, no model.
 

@@ -1,5 +1,6 @@
 import json
 import math
+import threading
 from itertools import pairwise, permutations
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 
 from search.budget import Budget
 from search.curves import best_so_far
-from search.driver import run_search
-from search.ledger import LedgerError, read_ledger, read_results
+from search.driver import SearchInterrupted, run_search
+from search.ledger import LedgerError, read_results, read_told
 from search.procedures import BestOfN, Evolution
 from search.records import Evaluation, Generation, Proposal, Sampling, Variation
 from search.samplers import ScriptedSampler
@@ -85,7 +86,7 @@ def test_one_sampler_call_a_round_serves_all_problems_and_seeds_are_distinct():
     assert [len(call) for call in recorder.calls[:2]] == [20, 20]
     requests = [request for call in recorder.calls for request in call]
     assert len({request.seed for request in requests}) == len(requests)
-    assert [request.id for request in requests] == list(range(len(requests)))
+    assert len({request.id for request in requests}) == len(requests)
 
 
 @pytest.mark.parametrize(
@@ -139,14 +140,15 @@ def test_repeated_answers_are_flagged_counted_and_not_evaluated_again():
 def test_varied_candidates_name_their_parents_and_begin_with_their_prefix(tmp_path):
     search_toys(path=tmp_path / "run.jsonl", num=1)
     (result,) = read_results(tmp_path / "run.jsonl")
-    varied = [row for row in read_ledger(tmp_path / "run.jsonl")[1] if row["parents"]]
+    (told,) = read_told(tmp_path / "run.jsonl")
+    varied = [each for each in told.results if each.proposal.parents]
     assert len(varied) > 3
-    for row in varied:
-        parent = result.candidates[row["parents"][0]]
-        kept = row["prefix"].split()[1:]  # behind the opening tag
-        assert row["text"].startswith(row["prefix"])
+    for each in varied:
+        parent = result.candidates[each.proposal.parents[0]]
+        kept = each.proposal.prefix.split()[1:]  # behind the opening tag
+        assert each.generation.text.startswith(each.proposal.prefix)
         assert parent.answer.split()[: len(kept)] == kept
-        assert parent.generation_id < row["number"]
+        assert parent.generation_id < each.number
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -231,7 +233,8 @@ def test_run_cut_off_after_any_row_resumes_to_the_same_ledger(tmp_path):
         problems = toy_problems(3)
         assert search_toys(path=path, problems=problems) == first
         assert timeless_lines(path) == whole
-        known = {(row["problem"], a["answer"]) for row in map(json.loads, lines[1:num_kept]) for a in row["answers"]}
+        rows = [json.loads(line) for line in lines[1:num_kept]]
+        known = {(row["problem"], a["answer"]) for row in rows for a in row.get("answers", ())}
         assert not known & {(problem.id, answer) for problem in problems for answer in problem.evaluated}
 
 
@@ -333,7 +336,7 @@ def test_progress_reports_each_round_and_what_came_from_the_ledger(tmp_path):
     assert {p.num_replayed for p in seen} == {0}
 
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[: 1 + 12 + 5]))
+    path.write_bytes(b"".join(lines[: 1 + 24 + 5]))  # each round writes 12 completions, then 12 evaluations
     resumed = []
     search_toys(path=path, progress=resumed.append)
     assert [p.num_replayed for p in resumed[:3]] == [12, 5, 0]
@@ -397,6 +400,110 @@ def test_procedure_that_proposes_too_much_is_stopped():
 
     with pytest.raises(ValueError, match=r"ask\(4\) of Greedy gave 5 proposals"):
         search_toys(lambda problem: Greedy())
+
+
+def test_overlapping_rounds_know_one_round_less_and_are_as_reproducible(tmp_path):
+    knew = []
+
+    class Watching(Evolution):
+        told = 0
+
+        def ask(self, num, rng):
+            knew.append(self.told)
+            return super().ask(num, rng)
+
+        def tell(self, results):
+            self.told += len(results)
+            super().tell(results)
+
+    def watching(problem):
+        return Watching(problem.vary)
+
+    first = search_toys(watching, num=1, overlap=True, path=tmp_path / "run.jsonl")
+    assert knew[:4] == [0, 0, 4, 8]
+    assert search_toys(watching, num=1, overlap=True, evaluators=3) == first == read_results(tmp_path / "run.jsonl")
+    assert search_toys(num=1) != first
+    assert first[0].answers[-1] <= 40
+
+
+def test_round_is_sampled_while_the_one_before_it_is_evaluated():
+    sampled = threading.Event()
+
+    class Patient(ToyProblem):
+        def evaluate(self, answers):
+            assert sampled.wait(20), "the next round was not sampled while this one was evaluated"
+            return super().evaluate(answers)
+
+    class Signalling(Recorder):
+        def sample(self, requests):
+            if self.calls:
+                sampled.set()
+            return super().sample(requests)
+
+    problem = Patient("toy-0")
+    search_toys(problems=[problem], sampler=Signalling(toy_sampler(problem)), overlap=True)
+
+
+def test_problems_of_a_round_are_evaluated_side_by_side_if_there_are_workers(tmp_path):
+    together = threading.Barrier(3, timeout=20)
+
+    class Joined(ToyProblem):
+        met = False
+
+        def evaluate(self, answers):
+            if not self.met:
+                together.wait()
+                self.met = True
+            return super().evaluate(answers)
+
+    assert search_toys(problems=[Joined(f"toy-{i}") for i in range(3)], evaluators=3) == search_toys()
+
+
+def test_problem_is_done_after_the_round_that_solved_it():
+    results = search_toys(num=6, target=1.0)
+    whole = search_toys(num=6)
+    assert any(result.solved for result in results)
+    for result, longer in zip(results, whole, strict=True):
+        assert result.candidates == longer.candidates[: len(result.candidates)]
+        assert result.solved == (max(c.scalar for c in longer.candidates) >= 1.0)
+        if result.solved:
+            assert not any(best >= 1.0 for best in result.best[:-4])
+
+
+def test_no_round_is_sampled_when_the_time_is_over_and_a_resumed_run_may_be_given_more(tmp_path):
+    path, now = tmp_path / "run.jsonl", [0.0]
+
+    class Slow(Recorder):
+        def sample(self, requests):
+            now[0] += 1
+            return super().sample(requests)
+
+    def find(seconds):
+        now[0] += 100  # between sessions
+        sampler = Slow(toy_sampler(ToyProblem("toy-0")))
+        budget = Budget(max_answers=40, max_seconds=seconds)
+        return search_toys(path=path, sampler=sampler, budget=budget, clock=lambda: now[0]), len(sampler.calls)
+
+    first, num_rounds = find(2)
+    assert num_rounds == 2 and [len(result.answers) for result in first] == [8, 8, 8]
+    assert find(2) == (first, 0)
+    assert find(1000)[0] == search_toys()
+
+
+def test_ctrl_c_in_a_round_keeps_what_there_is(tmp_path):
+    class Interrupted(Recorder):
+        after = 2
+
+        def sample(self, requests):
+            if len(self.calls) == self.after:
+                raise KeyboardInterrupt
+            return super().sample(requests)
+
+    path = tmp_path / "run.jsonl"
+    with pytest.raises(SearchInterrupted, match=r"stopped after 24 results; .* holds them all"):
+        search_toys(path=path, sampler=Interrupted(toy_sampler(ToyProblem("toy-0"))))
+    Interrupted.after = None
+    assert search_toys(path=path, sampler=Interrupted(toy_sampler(ToyProblem("toy-0")))) == search_toys()
 
 
 def test_bad_arguments_are_refused(tmp_path):

@@ -5,41 +5,53 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.ledger import Ledger, LedgerError, read_ledger, read_results, result_of, row_of
-from search.records import Candidate, Generation, Proposal, Result, SearchResult
+from search.ledger import Ledger, LedgerError, read_ledger, read_results, read_told
+from search.outcomes import Judged, answer_key
+from search.records import Evaluation, Generation, Proposal, Request
+from search.rows import (
+    abort_row,
+    answers_of,
+    evaluation_row,
+    generation_of,
+    generation_row,
+    proposal_of,
+    same_request,
+)
 
-CONFIG = {"seed": 0, "problems": [{"id": "p"}, {"id": "q"}], "batch": 4}
-WALL = {"sample_s": 0.5}
+CONFIG = {
+    "seed": 0,
+    "mode": "stream",
+    "ordered": True,
+    "target": None,
+    "problems": [{"id": "p"}, {"id": "q"}],
+    "batch": 4,
+}
+WALL = {"at": 0.5}
+PROPOSAL = Proposal(parents=(3, 1), inspirations=(0,), prefix="x")
 
 
-def result(number: int = 0, answer: str = "a", vector: tuple[float, ...] = (0.1, 0.2), prefix: str = "") -> Result:
-    return Result(
-        number=number,
-        seed=2**62 + number,
-        proposal=Proposal(parents=(3, 1), inspirations=(0,), prefix=prefix),
-        generation=Generation(
-            request_id=number, text=prefix + answer, prompt_tokens=4, completion_tokens=2, finish_reason="length"
-        ),
-        candidates=(
-            Candidate(
-                id=number,
-                answer=answer,
-                vector=vector,
-                scalar=sum(vector),
-                parents=(3, 1),
-                generation_id=number,
-                status="error",
-                artifact="line 3: no such name",
-                duplicate=number > 0,
-            ),
-        ),
-    )
+def generation(number: int = 0, text: str = "xa", tokens: int = 2) -> Generation:
+    return Generation(request_id=number, text=text, prompt_tokens=4, completion_tokens=tokens, finish_reason="length")
+
+
+def drawn(number: int = 0, text: str = "xa", problem: str = "p", proposal: Proposal = PROPOSAL, tokens: int = 2):
+    request = Request(id=number, prompt="?", seed=2**62 + number, max_new_tokens=9)
+    return generation_row(problem, number, proposal, request, generation(number, text, tokens), WALL)
+
+
+def judged(answer: str = "a", vector: tuple[float, ...] = (0.1, 0.2), canonical: str | None = None) -> Judged:
+    key = answer_key(answer if canonical is None else canonical)
+    return Judged(answer, key, Evaluation(vector=vector, status="error", artifact="line 3: no such name"), sum(vector))
+
+
+def scored(number: int = 0, answer: str = "a", problem: str = "p", **options):
+    return evaluation_row(problem, number, [judged(answer, **options)], WALL)
 
 
 def begin(path, num: int = 2) -> bytes:
     with Ledger(path, CONFIG) as ledger:
         for number in range(num):
-            ledger.append(row_of("p", 0, result(number), WALL))
+            ledger.append(drawn(number))
     return path.read_bytes()
 
 
@@ -47,26 +59,46 @@ def begin(path, num: int = 2) -> bytes:
     answer=st.text(st.characters(codec=None, exclude_categories=())),
     vector=st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=4).map(tuple),
     prefix=st.text(max_size=5),
+    canonical=st.none() | st.text(max_size=3),
 )
-def test_every_result_survives_the_round_trip_through_its_line(answer, vector, prefix):
-    original = result(1, answer, vector, prefix)
-    line = json.dumps(row_of("p", 0, original, WALL))
-    assert result_of(json.loads(line)) == original
+def test_completions_and_answers_survive_the_round_trip_through_their_lines(answer, vector, prefix, canonical):
+    proposal = Proposal(parents=(3, 1), inspirations=(0,), prefix=prefix)
+    row = json.loads(json.dumps(drawn(1, prefix + answer, proposal=proposal)))
+    assert generation_of(row) == generation(1, prefix + answer)
+    assert proposal_of(row) == proposal
+    found = judged(answer, vector, canonical)
+    assert answers_of(json.loads(json.dumps(evaluation_row("p", 1, [found], WALL)))) == (found,)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Proposal(parents=(3,), inspirations=(0,), prefix="x"),
+        Proposal(parents=(3, 1), prefix="x"),
+        Proposal(parents=(3, 1), inspirations=(0,)),
+        Proposal(parents=(3, 1), inspirations=(0,), prefix="x", prompt="other"),
+    ],
+)
+def test_row_answers_the_request_that_it_was_written_for_and_no_other(other):
+    request = Request(id=0, prompt="?", seed=2**62, max_new_tokens=9)
+    assert same_request(drawn(0), PROPOSAL, request)
+    assert not same_request(drawn(0), other, request)
+    assert not same_request(drawn(0), PROPOSAL, Request(id=0, prompt="?", seed=1, max_new_tokens=9))
 
 
 def test_rows_come_back_in_order_after_reopening(tmp_path):
     path = tmp_path / "new folder" / "run.jsonl"
     begin(path)
     with Ledger(path, CONFIG) as ledger:
-        assert [result_of(row) for row in ledger.rows] == [result(0), result(1)]
+        assert [generation_of(row) for row in ledger.rows] == [generation(0), generation(1)]
 
 
 def test_line_separators_and_lone_surrogates_stay_inside_their_line(tmp_path):
-    odd = result(0, "a\n\r\u2028\u0085\ud800\0é")
+    odd = "xa\n\r\u2028\u0085\ud800\0é"
     with Ledger(tmp_path / "run.jsonl", CONFIG) as ledger:
-        ledger.append(row_of("p", 0, odd, WALL))
+        ledger.append(drawn(0, odd))
     _, rows = read_ledger(tmp_path / "run.jsonl")
-    assert [result_of(row) for row in rows] == [odd]
+    assert [generation_of(row) for row in rows] == [generation(0, odd)]
 
 
 def test_every_possible_tear_of_the_last_line_is_mended(tmp_path):
@@ -75,11 +107,11 @@ def test_every_possible_tear_of_the_last_line_is_mended(tmp_path):
     last = whole.rstrip(b"\n").rfind(b"\n") + 1
     for size in range(last, len(whole)):
         path.write_bytes(whole[:size])
-        assert [result_of(row) for row in read_ledger(path)[1]] == [result(0)]
+        assert [generation_of(row) for row in read_ledger(path)[1]] == [generation(0)]
         assert path.stat().st_size == size, "reading must not write"
         with Ledger(path, CONFIG) as ledger:
-            assert [result_of(row) for row in ledger.rows] == [result(0)]
-            ledger.append(row_of("p", 0, result(1), WALL))
+            assert [generation_of(row) for row in ledger.rows] == [generation(0)]
+            ledger.append(drawn(1))
         assert path.read_bytes() == whole
 
 
@@ -141,8 +173,8 @@ def test_configuration_is_compared_as_it_is_written(tmp_path):
 
 def test_ledger_of_another_format_is_refused(tmp_path):
     path = tmp_path / "run.jsonl"
-    path.write_bytes(begin(path).replace(b'"format":1', b'"format":99'))
-    with pytest.raises(LedgerError, match="ledger format 99, expected 1"):
+    path.write_bytes(begin(path).replace(b'"format":2', b'"format":99'))
+    with pytest.raises(LedgerError, match="ledger format 99, expected 2"):
         Ledger(path, CONFIG)
 
 
@@ -156,15 +188,53 @@ def test_second_writer_is_refused_until_the_first_has_closed(tmp_path):
 
 def test_non_finite_numbers_are_never_written(tmp_path):
     with Ledger(tmp_path / "run.jsonl", CONFIG) as ledger, pytest.raises(ValueError, match="JSON compliant"):
-        ledger.append(row_of("p", 0, result(0, vector=(math.nan,)), WALL))
+        ledger.append(scored(vector=(math.nan,)))
 
 
-def test_results_are_folded_from_the_file_alone_with_every_problem_of_the_header(tmp_path):
-    begin(tmp_path / "run.jsonl")
-    assert read_results(tmp_path / "run.jsonl") == [
-        SearchResult.from_results("p", [result(0), result(1)]),
-        SearchResult.from_results("q", []),
+def told_numbers(path, rows, **config) -> list[list[int]]:
+    with Ledger(path, CONFIG | config) as ledger:
+        for row in rows:
+            ledger.append(row)
+    return [[result.number for result in told.results] for told in read_told(path)]
+
+
+COMPLETED = [
+    drawn(0),
+    drawn(1),
+    drawn(0, problem="q"),
+    drawn(2),
+    scored(2, "c"),
+    scored(0, "a"),
+    drawn(4),
+    scored(4, "b", canonical="a"),
+]
+
+
+def test_ordered_stream_is_told_by_number_up_to_the_first_that_is_missing(tmp_path):
+    assert told_numbers(tmp_path / "l", COMPLETED) == [[0], []]
+    assert told_numbers(tmp_path / "m", [*COMPLETED, scored(1, "c")]) == [[0, 1, 2], []]
+    assert told_numbers(tmp_path / "r", COMPLETED, mode="rounds") == [[0], []]
+
+
+def test_stream_without_order_is_told_as_its_evaluations_stand_in_the_file(tmp_path):
+    assert told_numbers(tmp_path / "l", COMPLETED, ordered=False) == [[2, 0, 4], []]
+    first, _ = read_results(tmp_path / "l")
+    assert [(c.id, c.answer, c.duplicate) for c in first.candidates] == [
+        (0, "c", False),
+        (1, "a", False),
+        (2, "b", True),
     ]
+    assert first.completion_tokens == (2, 4, 6) and first.prompt_tokens == (4, 8, 12)
+
+
+def test_stream_ends_with_the_first_told_result_that_reaches_the_target(tmp_path):
+    solver = scored(1, "s", vector=(1.0, 1.0))
+    cut = [drawn(5, tokens=3), abort_row("p", [5, 6, 7], WALL)]  # 5 came back all the same
+    assert told_numbers(tmp_path / "l", [*COMPLETED, solver, *cut], target=2.0) == [[0, 1], []]
+    first, second = read_results(tmp_path / "l")
+    assert (first.solved, first.num_aborted, first.aborted_tokens) == (True, 5, 2 + 2 + 3)
+    assert (second.solved, second.num_aborted) == (False, 0)
+    assert told_numbers(tmp_path / "m", [*COMPLETED, solver], target=2.0, mode="rounds") == [[0, 1, 2], []]
 
 
 def test_reading_an_empty_file_says_that_it_holds_no_header(tmp_path):

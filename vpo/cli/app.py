@@ -17,6 +17,7 @@ import typer
 
 import vpo
 from vpo.cli.depth import depth
+from vpo.cli.search import search
 from vpo.cli.tasks import tasks
 
 _OWN_PACKAGES = frozenset({"vpo", "trainers", "search", "eval"})
@@ -31,6 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(depth, name="depth")
+app.add_typer(search, name="search")
 app.add_typer(tasks, name="tasks")
 
 

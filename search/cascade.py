@@ -1,0 +1,156 @@
+"""A cascade: score an answer on a few of its components first, and on all of them only if it does well there.
+
+Most answers of a weak policy fail most tests; running all tests on each of them is where a search spends its time.
+Which components come first is drawn for each answer by itself, from a hash: nothing can be tuned to a fixed subset, and
+the same answer is treated alike in every run.
+
+Bias. The bar is absolute, as one that moves with the search would make a vector depend on more than its answer. A
+screened answer keeps what was measured and has the floor elsewhere, so its vector and its scalar are too low; its
+status is "screened", and procedures of this package take no parents from such answers. An answer that is good in few
+components is screened unless they are drawn, so a cascade works against specialists, which is what a vector reward is
+kept for: with share s, one that passes only one test of D is measured on that test with probability s. Keep the bar
+low, such as "passes anything at all", where specialists matter.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+from search.problem import Problem
+from search.records import Candidate, Evaluation, Variation, Vector
+from search.seeds import stable_hash
+
+
+class PartlyEvaluable(Problem, Protocol):
+    """A problem whose components can be measured by themselves.
+
+    Attributes:
+        num_components: D.
+    """
+
+    @property
+    def num_components(self) -> int: ...  # noqa: D102 - described in the class docstring
+
+    def evaluate_some(
+        self, answers: Sequence[str], components: Sequence[Sequence[int]]
+    ) -> Sequence[Vector | Evaluation]:
+        """Score each answer on components of its own.
+
+        Args:
+            answers: Distinct answers.
+            components: For each, distinct numbers in [0, D), ascending.
+
+        Returns:
+            For each, one reward per component asked for, in that order; an `Evaluation` to say more.
+        """
+        ...
+
+
+class Cascade:
+    """A problem with a first stage before its evaluation.
+
+    Args:
+        problem: The problem; see `PartlyEvaluable`.
+        share: Of the components, measured first, in (0, 1); one at least.
+        bar: Least mean reward on them for the rest to be measured.
+        floor: Reward of a component that was not measured.
+        seed: Draws the components, together with the problem's id and the answer.
+
+    Raises:
+        ValueError: The problem cannot be evaluated in part, or a number makes no sense.
+    """
+
+    def __init__(self, problem: Problem, *, share: float = 0.25, bar: float, floor: float = 0.0, seed: int = 0) -> None:
+        if not hasattr(problem, "evaluate_some") or not hasattr(problem, "num_components"):
+            raise ValueError(
+                f"problem {problem.id!r} has no evaluate_some and num_components, expected both for a cascade: leave "
+                "the cascade out, or write them (see search.cascade.PartlyEvaluable)."
+            )
+        if not 0 < share < 1:
+            raise ValueError(f"share is {share}, expected a part of the components in (0, 1): 0.25 is the default.")
+        if not (math.isfinite(bar) and math.isfinite(floor)):
+            raise ValueError(f"bar is {bar} and floor {floor}, expected finite rewards: 0 is the usual floor.")
+        self._problem = cast(PartlyEvaluable, problem)
+        self._share, self._bar, self._floor, self._seed = share, bar, floor, seed
+        self.id, self.prompt, self.num_answers = problem.id, problem.prompt, problem.num_answers
+        canonical = getattr(problem, "canonical", None)
+        if canonical is not None:
+            self.canonical = canonical
+
+    def parse(self, text: str) -> list[str]:
+        """As the problem does."""
+        return self._problem.parse(text)
+
+    def scalar(self, vector: Vector) -> float:
+        """As the problem does."""
+        return self._problem.scalar(vector)
+
+    def vary(self, parent: Candidate, inspirations: Sequence[Candidate], rng: random.Random) -> Variation | None:
+        """As the problem does."""
+        return self._problem.vary(parent, inspirations, rng)
+
+    def describe(self) -> dict[str, Any]:
+        """The cascade's numbers, which rows depend on."""
+        inner = getattr(self._problem, "describe", None)
+        own = {"share": self._share, "bar": self._bar, "floor": self._floor, "seed": self._seed}
+        return {"cascade": own, **({} if inner is None else inner())}
+
+    def first_stage(self, answer: str) -> list[int]:
+        """Components that an answer is measured on first, ascending."""
+        num = self._problem.num_components
+        canonical = getattr(self._problem, "canonical", None)
+        name = answer if canonical is None else canonical(answer)  # what counts as one answer is treated as one
+        rng = random.Random(stable_hash("cascade", self._seed, self.id, name))
+        return sorted(rng.sample(range(num), max(1, round(self._share * num))))
+
+    def evaluate(self, answers: Sequence[str]) -> list[Evaluation]:
+        """Measure all answers on their first components, and those that pass on the others."""
+        num = self._problem.num_components
+        firsts = [self.first_stage(answer) for answer in answers]
+        measured = [self._fill(first, found) for first, found in zip(firsts, self._some(answers, firsts), strict=True)]
+        passed = [i for i, each in enumerate(measured) if each.status == "ok" and self._passes(firsts[i], each.vector)]
+        rests = [[c for c in range(num) if c not in set(firsts[i])] for i in passed]
+        results = [
+            each if each.status != "ok" else self._screened(first, each)
+            for first, each in zip(firsts, measured, strict=True)
+        ]
+        if passed and any(rests):
+            others = self._some([answers[i] for i in passed], rests)
+            for i, rest, found in zip(passed, rests, others, strict=True):
+                results[i] = self._fill(rest, found, measured[i].vector)
+        else:
+            for i in passed:
+                results[i] = measured[i]
+        return results
+
+    def _some(self, answers: Sequence[str], components: Sequence[Sequence[int]]) -> list[Evaluation]:
+        found = self._problem.evaluate_some(answers, components)
+        evaluations = [each if isinstance(each, Evaluation) else Evaluation(vector=each) for each in found]
+        lengths, wanted = [len(each.vector) for each in evaluations], [len(each) for each in components]
+        if lengths != wanted:
+            raise ValueError(
+                f"evaluate_some() of problem {self.id!r} gave {lengths[:5]}... rewards, expected {wanted[:5]}...: give "
+                "one reward for each component asked for."
+            )
+        return evaluations
+
+    def _fill(self, components: Sequence[int], found: Evaluation, before: Vector | None = None) -> Evaluation:
+        """Put rewards at their components; the others as they were, or at the floor."""
+        vector = list(before or (self._floor,) * self._problem.num_components)
+        for component, reward in zip(components, found.vector, strict=True):
+            vector[component] = float(reward)
+        return Evaluation(vector=tuple(vector), status=found.status, artifact=found.artifact)
+
+    def _passes(self, first: Sequence[int], vector: Vector) -> bool:
+        return self._mean(first, vector) >= self._bar
+
+    def _screened(self, first: Sequence[int], found: Evaluation) -> Evaluation:
+        why = f"mean {self._mean(first, found.vector):g} on {len(first)} of {len(found.vector)} components"
+        artifact = f"{why}, expected {self._bar:g} at least for the others to be measured"
+        return Evaluation(vector=found.vector, status="screened", artifact=f"{found.artifact}\n{artifact}".strip())
+
+    def _mean(self, first: Sequence[int], vector: Vector) -> float:
+        return sum(vector[component] for component in first) / len(first)

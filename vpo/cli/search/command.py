@@ -1,0 +1,133 @@
+"""`vpo search run`, `resume` and `replay`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from search.driver import Progress, SearchInterrupted, run_search
+from search.ledger import read_told
+from search.replay import Difference, replay_search
+from vpo.cli.search.config import CONFIG, LEDGER, SearchConfig, read_config
+from vpo.cli.search.parts import make_budget, make_problems, make_procedure, make_sampler, make_sampling
+from vpo.cli.search.show import summary
+
+_MOST_SHOWN = 12  # differences; one cause often shows in every answer
+
+
+def run_config(path: Path) -> int:
+    """Search as a file says, into its folder.
+
+    Raises:
+        ValueError: The file makes no sense, or its folder holds another search.
+    """
+    config = read_config(path)
+    folder = Path(config.out)
+    kept = folder / CONFIG
+    if kept.is_file() and read_config(kept) != config:
+        raise ValueError(
+            f"{folder} holds another search (see {kept}), expected the one of {path}: give another `out`, or resume "
+            f"that one with `vpo search resume {folder}`."
+        )
+    return _search(config, folder)
+
+
+def resume_folder(folder: Path, max_seconds: float | None) -> int:
+    """Go on with the search of a folder."""
+    return _search(_config_of(folder), folder, max_seconds)
+
+
+def replay_folder(folder: Path, evaluate: bool) -> int:
+    """Compute the search of a folder again and print what was found."""
+    config = _config_of(folder)
+    ledger = _ledger_of(folder)
+    counter = make_sampler(config) if "max_total_tokens" in config.budget else None
+    found = replay_search(
+        make_problems(config),
+        make_procedure(config),
+        ledger,
+        evaluate=evaluate,
+        evaluators=config.evaluators,
+        count_tokens=getattr(counter, "count_tokens", None),
+    )
+    console = Console()
+    console.print(summary(read_told(ledger)))
+    console.print(
+        f"{found.num_told} completions replayed, every request as it was asked for; {found.num_open} more were not told"
+    )
+    if evaluate:
+        console.print(f"{found.num_evaluated} distinct answers evaluated again, {len(found.differences)} differences")
+    for each in found.differences[:_MOST_SHOWN]:
+        console.print(_described(each), markup=False)
+    if len(found.differences) > _MOST_SHOWN:
+        console.print(f"... and {len(found.differences) - _MOST_SHOWN} more")
+    return 1 if found.differences else 0
+
+
+def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None) -> int:
+    budget, sampling = make_budget(config, max_seconds), make_sampling(config)
+    problems, make, sampler = make_problems(config), make_procedure(config), make_sampler(config)
+    console = Console(stderr=True)
+    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")]
+    with Bars(*columns, TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=console) as bars:
+        bar = bars.add_task("starting", total=1.0, left="")
+
+        def report(progress: Progress) -> None:
+            bars.update(bar, description=_status(progress), completed=progress.share_spent, left=_left(progress))
+
+        for problem in problems[:1]:
+            make(problem)  # a wrong option is an error before there is a folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / CONFIG).is_file():
+            (folder / CONFIG).write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
+        options = {"sampling": sampling, "ledger_path": folder / LEDGER, "progress": report, **config.driver_options}
+        try:
+            run_search(problems, make, sampler, budget, **options)
+        except SearchInterrupted as stop:
+            bars.stop()
+            console.print(f"{stop}\nTo go on: vpo search resume {folder}", markup=False)
+            raise SystemExit(130) from None
+    Console().print(summary(read_told(folder / LEDGER)))
+    console.print(f"wrote {folder / LEDGER}; how an answer came about: vpo search show {folder} -p 0", markup=False)
+    return 0
+
+
+def _config_of(folder: Path) -> SearchConfig:
+    path = folder / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: expected the folder of a search, which `vpo search run` makes.")
+    return read_config(path)
+
+
+def _ledger_of(folder: Path) -> Path:
+    path = folder / LEDGER
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: the search has not begun. Start it: vpo search resume {folder}")
+    return path
+
+
+def _status(progress: Progress) -> str:
+    best = "-" if progress.best is None else f"{progress.best:.6g}"
+    solved = f", {progress.num_solved} solved" if progress.num_solved else ""
+    return (
+        f"best {best} (mean {progress.mean_best:.4g}){solved}; {progress.num_answers} answers, "
+        f"{progress.completion_tokens} tokens"
+    )
+
+
+def _left(progress: Progress) -> str:
+    if progress.seconds_left is None:
+        return ""
+    minutes, seconds = divmod(round(progress.seconds_left), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02} left"
+
+
+def _described(each: Difference) -> str:
+    answer = " ".join(each.answer.split())[:60]
+    return f"DIFFERS: {each.problem_id}, completion {each.number}, {answer!r}: {each.recorded} there, {each.now} now"
