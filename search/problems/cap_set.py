@@ -16,8 +16,8 @@ from vpo.sandbox import Limits, as_finite_array
 
 LARGEST_KNOWN = {1: 2, 2: 4, 3: 9, 4: 20, 5: 45, 6: 112, 7: 236, 8: 512, 9: 1082}
 _STATEMENT = """\
-A cap set is a set of vectors of {{0, 1, 2}}^n, no three different ones of which sum to the zero vector modulo 3. Write \
-a Python function `priority(el, n)`, where `el` is a tuple of n numbers out of 0, 1, 2, that returns a number: how \
+A cap set is a set of vectors of {{0, 1, 2}}^n, no three different ones of which sum to the zero vector modulo 3. \
+Write a Python function `priority(el, n)`, where `el` is a tuple of n numbers out of 0, 1, 2, that returns a number: how \
 early `el` should be taken. All vectors are gone through from the highest priority down (in lexicographic order where \
 it is equal), and each is taken unless the set would be no cap set any more. The set should be as large as can be; the \
 score for each n of {sizes} is its size divided by {known}, the largest known."""

@@ -28,7 +28,7 @@ _KNOWN = {
         scalar=2.6359830853,
         source="sum of radii; public boards, 2026 (AlphaEvolve 2.63586, ShinkaEvolve 2.6359828, ThetaEvolve 2.6359831)",
     ),
-    32: BestKnown(scalar=2.937, source="sum of radii, more than this; AlphaEvolve, arXiv 2506.13131, B.12"),
+    32: BestKnown(scalar=2.9379445262, source="sum of radii; AlphaEvolve, arXiv 2506.13131, B.12, recomputed"),
 }
 _STATEMENT = """\
 Place n circles in the unit square, so that no two overlap, none reaches beyond the square, and the sum of their radii \

@@ -8,6 +8,7 @@ from dataclasses import fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from search.problems.failing_tests import failing_tests
 from search.problems.open_problem import Setting
 from vpo.answers import AnswerFormat
 from vpo.tasks import get_task, list_tasks
@@ -38,8 +39,8 @@ def get_problems(name: str, **options: Any) -> list[Problem]:
     """Problems called ``name``.
 
     Args:
-        name: An open problem (one), ``openevolve`` (one, from a task's ``folder``), or a vpo task: a built-in one, a .py
-            file, or a dotted name (one problem for each row of a split).
+        name: An open problem (one), ``openevolve`` (one, from a task's ``folder``), or a vpo task, which gives one problem
+            for each row of a split: a built-in one, a .py file, or a dotted name.
         **options: Of an open problem: those of `Setting` (``num_answers``, ``chat``, ...) and its own, such as
             ``sizes``. Of ``openevolve``: those of `openevolve_problem`. Of a task: those of `task_problems`
             (``num_problems``, ``num_answers``, ...) and, as for `vpo.tasks.get_task`, its own, such as ``path``.
@@ -57,8 +58,8 @@ def get_problems(name: str, **options: Any) -> list[Problem]:
     if name in list_tasks() or "." in name:
         return [*task_problems(name, **options)]
     raise ValueError(
-        f"there is no problem {name!r}: known are {', '.join(list_problems())}. Of your own: FunctionProblem, or a task "
-        "(a .py file, or a dotted name)."
+        f"there is no problem {name!r}: known are {', '.join(list_problems())}. Of your own: FunctionProblem, or a "
+        "task (a .py file, or a dotted name)."
     )
 
 
@@ -86,8 +87,10 @@ def task_problems(
     """
     from search.problem import TaskProblem
 
+    feedback = None
     if name == "code":
         options.setdefault("runner", _RUNNER)
+        feedback = failing_tests
     task = get_task(name, **options)
     own = getattr(task, "answer_format", None)
     answer_format = own(num_answers) if own is not None else AnswerFormat(num_answers=num_answers, tag=task.tag)
@@ -97,7 +100,7 @@ def task_problems(
         if ask is None:
             ask = not (isinstance(row["prompt"], str) and hasattr(task, "vocabulary"))
         asked = {**row, "prompt": answer_format.ask(row["prompt"])} if ask else row
-        problem = TaskProblem(task, asked, answer_format)
+        problem = TaskProblem(task, asked, answer_format, feedback=feedback)
         problems.setdefault(problem.id, problem)
     return list(problems.values())
 

@@ -125,8 +125,8 @@ class FunctionProblem:
         if isinstance(found, Mapping):
             if set(found) != set(names):
                 raise ValueError(
-                    f"evaluate gave the components {', '.join(map(str, found))}: expected {', '.join(names)}. Give each "
-                    "of them for every candidate, or name others in w_star."
+                    f"evaluate gave the components {', '.join(map(str, found))}: expected {', '.join(names)}. Give "
+                    "each of them for every candidate, or name others in w_star."
                 )
             found = [found[name] for name in names]
         try:
@@ -134,7 +134,7 @@ class FunctionProblem:
                 raise TypeError("a text")
             values = tuple(found) if hasattr(found, "__len__") else (found,)
             vector = tuple(float(value) for value in values)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(
                 f"evaluate gave {found!r:.200}: expected a number, a sequence of numbers, a dict of them, or an "
                 "Evaluation."

@@ -22,9 +22,9 @@ Point = tuple[Fraction, Fraction]
 _MOVED = 1e-6  # points that far outside of the triangle, from rounding most likely, are moved in; others are invalid
 _SOURCE = "share of the region's area; AlphaEvolve, arXiv 2506.13131, {}, recomputed"
 _KNOWN: dict[tuple[str, int], BestKnown] = {
-    ("triangle", 11): BestKnown(scalar=0.036529889880030, source=_SOURCE.format("B.9")),
-    ("convex", 13): BestKnown(scalar=0.030936889034, source=_SOURCE.format("B.10")),
-    ("convex", 14): BestKnown(scalar=0.027835571458, source=_SOURCE.format("B.10")),
+    ("triangle", 11): BestKnown(scalar=0.03652988988003, source=_SOURCE.format("B.9")),
+    ("convex", 13): BestKnown(scalar=0.030936889034896, source=_SOURCE.format("B.10")),
+    ("convex", 14): BestKnown(scalar=0.027835571458482, source=_SOURCE.format("B.10")),
 }
 _WHERE = {
     "triangle": (
