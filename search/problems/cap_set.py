@@ -17,10 +17,10 @@ from vpo.sandbox import Limits, as_finite_array
 LARGEST_KNOWN = {1: 2, 2: 4, 3: 9, 4: 20, 5: 45, 6: 112, 7: 236, 8: 512, 9: 1082}
 _STATEMENT = """\
 A cap set is a set of vectors of {{0, 1, 2}}^n, no three different ones of which sum to the zero vector modulo 3. \
-Write a Python function `priority(el, n)`, where `el` is a tuple of n numbers out of 0, 1, 2, that returns a number: how \
-early `el` should be taken. All vectors are gone through from the highest priority down (in lexicographic order where \
-it is equal), and each is taken unless the set would be no cap set any more. The set should be as large as can be; the \
-score for each n of {sizes} is its size divided by {known}, the largest known."""
+Write a Python function `priority(el, n)`, where `el` is a tuple of n numbers out of 0, 1, 2, that returns a finite \
+number: how early `el` should be taken. All vectors are gone through from the highest priority down (in lexicographic \
+order where it is equal), and each is taken unless the set would be no cap set any more. The set should be as large \
+as can be; the score for each n of {sizes} is its size divided by {known}, the largest known."""
 _SEED = """\
 def priority(el, n):
     return 0.0
@@ -34,16 +34,16 @@ def _greedy_cap_set(n):
     scored = []
     for number, el in enumerate(itertools.product((0, 1, 2), repeat=n)):
         score = float(priority(el, n))
-        if math.isnan(score):
-            raise ValueError(f"priority({el}, {n}) is not a number")
+        if not math.isfinite(score):
+            raise ValueError(f"priority({el}, {n}) is {score}, not a finite number")
         scored.append((-score, number, el))
     scored.sort(key=lambda each: each[:2])
     powers = 3 ** np.arange(n - 1, -1, -1)
     blocked = np.zeros(3**n, dtype=bool)
     taken = np.empty((3**n, n), dtype=np.int64)
     numbers = []
-    for score, number, el in scored:
-        if blocked[number] or score == math.inf:
+    for _, number, el in scored:
+        if blocked[number]:
             continue
         vector = np.array(el)
         blocked[(-taken[: len(numbers)] - vector) % 3 @ powers] = True

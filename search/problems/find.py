@@ -39,8 +39,8 @@ def get_problems(name: str, **options: Any) -> list[Problem]:
     """Problems called ``name``.
 
     Args:
-        name: An open problem (one), ``openevolve`` (one, from a task's ``folder``), or a vpo task, which gives one problem
-            for each row of a split: a built-in one, a .py file, or a dotted name.
+        name: An open problem (one), ``openevolve`` (one, of a ``folder``), or a vpo task, which gives a problem for
+            each row of a split: a built-in one, a .py file, or a dotted name.
         **options: Of an open problem: those of `Setting` (``num_answers``, ``chat``, ...) and its own, such as
             ``sizes``. Of ``openevolve``: those of `openevolve_problem`. Of a task: those of `task_problems`
             (``num_problems``, ``num_answers``, ...) and, as for `vpo.tasks.get_task`, its own, such as ``path``.

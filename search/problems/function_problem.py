@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from search.problems.search_prompt import search_prompt
+from search.problems.search_prompt import asked, bare, search_prompt
 from search.records import Candidate, Evaluation, Prompt, Variation, Vector
 from search.seeds import stable_hash
 from vpo.answers import AnswerFormat
@@ -63,7 +63,7 @@ class FunctionProblem:
             raise ValueError(f"evaluate is {evaluate!r}: expected a function of a candidate's text.")
         self._evaluate = evaluate
         self.answer_format = answer_format or AnswerFormat(num_answers=1)
-        self.prompt: Prompt = self.answer_format.ask(self.answer_format.unask(prompt))
+        self.prompt: Prompt = asked(self.answer_format, bare(self.answer_format, prompt))
         self.num_answers: int = self.answer_format.num_answers
         self.components, self.w_star = _named(components, w_star)
         self.floor: Vector = _floor(floor, len(self.components))

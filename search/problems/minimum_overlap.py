@@ -21,7 +21,8 @@ _OUTSIDE = 1e-6  # heights that far outside of [0, 1] are rounding, and moved in
 _STATEMENT = """\
 Erdos' minimum overlap problem. A step function h on [0, 2] has n steps of equal width with heights in [0, 1] and \
 integral 1 (so the heights sum to n/2). Its overlap at k is the integral over x in [0, 2] of h(x) (1 - h(x + k)), \
-where 1 - h counts as 0 outside of [0, 2]. Make C, the largest overlap over all k, positive and negative, small. Write a Python function `step_heights(n)` that returns the list of n heights. It is called for n = {sizes}; the score \
+where 1 - h counts as 0 outside of [0, 2]. Make C, the largest overlap over all k, positive and negative, small. Write \
+a Python function `step_heights(n)` that returns the list of n heights. It is called for n = {sizes}; the score \
 of each is {best} / C. Heights whose sum is not n/2 are scaled to it."""
 _SEED = """\
 def step_heights(n):

@@ -119,7 +119,7 @@ def only_last(num: int) -> tuple[float, ...]:
     return (0.0,) * (num - 1) + (1.0,)
 
 
-def check_sizes(sizes: Sequence[int], least: int, most: int, what: str) -> tuple[int, ...]:
+def check_sizes(sizes: int | Sequence[int], least: int, most: int, what: str) -> tuple[int, ...]:
     """Distinct sizes in growing order.
 
     Raises:

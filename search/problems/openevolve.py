@@ -59,8 +59,8 @@ class FolderEvaluator:
         (found,) = self._stage([task.initial_program], "")
         if found.status != "ok":
             raise ValueError(
-                f"the evaluator of {task.name} cannot be loaded in the sandbox ({found.status}): expected a module that "
-                f"imports what is installed here, without network or files elsewhere.\n{found.detail}\n{found.stderr}"
+                f"the evaluator of {task.name} cannot be loaded in the sandbox ({found.status}): expected a module "
+                f"that imports what is installed here, without network.\n{found.detail}\n{found.stderr}"
             )
         stages = found.value["stages"]
         self._uses_stages = task.thresholds is not None and "evaluate_stage1" in stages
@@ -94,16 +94,8 @@ class FolderEvaluator:
 
     def _stage(self, programs: Sequence[str], stage: str) -> list[Result]:
         options = dict(self._task.evaluator_args) if stage == "evaluate" else {}
-        name = f"program{self._task.suffix}"
-        jobs = [
-            Job(
-                self._source,
-                [[self._task.files, self._task.evaluator, name, each, stage, options]],
-                "run_stage",
-                self._limits,
-            )
-            for each in programs
-        ]
+        given = [self._task.files, self._task.evaluator, f"program{self._task.suffix}"]
+        jobs = [Job(self._source, [[*given, each, stage, options]], "run_stage", self._limits) for each in programs]
         return [results[0] for results in run_jobs(jobs, self._sandbox)]
 
     def _take(self, run: _Run, result: Result, number: int) -> None:
@@ -254,7 +246,10 @@ def _is_report(found: Any) -> bool:
         isinstance(found, dict)
         and isinstance(metrics := found.get("metrics"), dict)
         and isinstance(artifacts := found.get("artifacts"), dict)
-        and all(isinstance(value, (bool, int, float, str)) for value in metrics.values())
+        and all(
+            isinstance(value, (float, str)) or (isinstance(value, int) and abs(value) < 1e300)
+            for value in metrics.values()
+        )
         and all(isinstance(value, str) for value in artifacts.values())
     )
 

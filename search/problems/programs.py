@@ -41,9 +41,10 @@ class ProgramEvaluator:
         limits: Limits | None = None,
         sandbox: Sandbox | None = None,
     ) -> None:
-        self._cases = [list(case) for case in cases]
-        if not self._cases:
+        if not cases:
             raise ValueError("cases is empty: expected the arguments of one call at least. Write [[]] for none.")
+        Job("", cases, entry)  # complains of a bad entry or case
+        self._cases = [list(case) for case in cases]
         default = ["score"] if len(self._cases) == 1 else [f"case_{i}" for i in range(1, len(self._cases) + 1)]
         self.components = tuple(components if components is not None else default)
         self._width, rest = divmod(len(self.components), len(self._cases))
@@ -52,7 +53,6 @@ class ProgramEvaluator:
                 f"there are {len(self.components)} components and {len(self._cases)} cases: expected as many of them "
                 "for each case."
             )
-        Job("", self._cases, entry)  # complains of a bad entry or case
         self._entry, self._score, self._harness = entry, score, harness
         self._floor = float(floor)
         self._limits, self._sandbox = limits or _LIMITS, sandbox

@@ -57,7 +57,7 @@ def search_prompt(
     if parent.artifact.strip():
         parts.append(f"What was reported about attempt {parent.id}:\n{clipped(parent.artifact.strip(), most_feedback)}")
     parts.append(_AFTER[min(answer_format.num_answers, 2)].format(id=parent.id))
-    return answer_format.ask(_append(answer_format.unask(prompt), "\n\n" + "\n\n".join(parts)))
+    return asked(answer_format, _append(bare(answer_format, prompt), "\n\n" + "\n\n".join(parts)))
 
 
 _REASONS = {
@@ -66,6 +66,20 @@ _REASONS = {
     "timeout": "it took too long",
     "oom": "it used too much memory",
 }
+
+
+def asked(answer_format: AnswerFormat, prompt: Prompt) -> Prompt:
+    """`AnswerFormat.ask` for either form of prompt."""
+    if isinstance(prompt, str):  # one call for both would be a third type to the type checker
+        return answer_format.ask(prompt)
+    return answer_format.ask(prompt)
+
+
+def bare(answer_format: AnswerFormat, prompt: Prompt) -> Prompt:
+    """`AnswerFormat.unask` for either form of prompt."""
+    if isinstance(prompt, str):
+        return answer_format.unask(prompt)
+    return answer_format.unask(prompt)
 
 
 def clipped(text: str, most: int) -> str:

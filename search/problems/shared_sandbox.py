@@ -1,4 +1,4 @@
-"""The sandbox that the problems of this process share: started when it is first needed, closed when the process ends."""
+"""The sandbox that the problems of a process share: started when it is first needed, closed when the process ends."""
 
 from __future__ import annotations
 
