@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from search.records import Candidate, Evaluation, Prompt, Variation, Vector
 
@@ -51,36 +53,56 @@ class Problem(Protocol):
 
 
 class Task(Protocol):
-    """The part of a vpo task that search uses.
+    """The part of a vpo task that search uses; see `vpo.tasks.protocol`.
 
-    ``mutation_prefix(answer, row, rng: random.Random, num_answers) -> str`` is optional: a completion cut within its
-    first answer, for the policy to continue.
+    Used where they are there: ``components``, the names of the rewards; ``concurrency``, answers that may be scored at
+    the same time, by threads; ``mutation_prefix(answer, row, rng: random.Random, num_answers) -> str``, a completion
+    cut within its first answer, for the policy to continue; ``feedback(answer, row, vector) -> str``, what went wrong
+    with an answer that scored ``vector``, for the next prompt; ``vocabulary``, which says that the policy knows no
+    other words.
     """
 
     @property
     def w_star(self) -> tuple[float, ...]: ...  # noqa: D102 - (D,) weights of the deployment scalar
 
-    def score(self, answer: str, row: dict[str, Any]) -> tuple[float, ...]: ...  # noqa: D102 - (D,) rewards
+    def score(self, answer: str, row: dict[str, Any]) -> tuple[float | None, ...]: ...  # noqa: D102 - (D,) rewards
+
+
+Vary = Literal["auto", "prefix", "prompt", "none"]
 
 
 class TaskProblem:
     """One row of a vpo task as a search problem.
 
     The prompt is the row's own, as in training: a policy that is asked in another way is off its distribution.
+    Components that do not apply to the row (None in the task's vector) are left out: of vectors, of names, and of w*,
+    whose other weights are scaled to the same sum, so that full marks are worth as much on every row.
 
     Args:
-        task: Scores answers and names w*. If it has ``mutation_prefix``, candidates are varied by it; otherwise every
-            proposal is a fresh draw.
-        row: A row of ``task.dataset(...)``; its ``prompt`` already asks for the answers.
+        task: Scores answers and names w*.
+        row: A row of ``task.dataset(...)`` whose ``prompt`` already asks for the answers.
         answer_format: How m answers are read off a completion.
         id: Unique name; by default the stable hash of the row's prompt in 16 hex digits, as in the rollout log.
+        vary: How candidates are varied. "prefix": by the task's ``mutation_prefix``. "prompt": by a prompt that shows
+            them (`search.problems.search_prompt`), for language models. "none": not at all, every proposal is a fresh
+            draw. "auto": chat prompts by a prompt, text by a prefix if the task has it, else by a prompt, and not at
+            all if the task has a vocabulary of its own, in which no search prompt can be written.
+        feedback: ``feedback(answer, row, vector) -> str``, what went wrong with an answer, shown in the next prompt;
+            None for the task's own. ``vector`` is the task's, with None where a component does not apply.
 
     Raises:
-        ValueError: The row has no prompt.
+        ValueError: The row has no prompt, or candidates cannot be varied as asked.
     """
 
     def __init__(
-        self, task: Task, row: Mapping[str, Any], answer_format: AnswerFormat, *, id: str | None = None
+        self,
+        task: Task,
+        row: Mapping[str, Any],
+        answer_format: AnswerFormat,
+        *,
+        id: str | None = None,
+        vary: Vary = "auto",
+        feedback: Callable[[str, dict[str, Any], Sequence[float | None]], str] | None = None,
     ) -> None:
         if "prompt" not in row:
             raise ValueError(
@@ -89,17 +111,61 @@ class TaskProblem:
         self._task = task
         self._row = dict(row)
         self._answer_format = answer_format
+        self._applies: tuple[bool, ...] | None = None
+        self._vary = _way(vary, task, row["prompt"])
+        self._feedback = feedback if feedback is not None else getattr(task, "feedback", None)
         self.prompt: Prompt = row["prompt"]
         self.num_answers: int = answer_format.num_answers
         self.id: str = id if id is not None else _prompt_id(row["prompt"])
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of the D' components that apply to the row."""
+        names = getattr(self._task, "components", None)
+        if names is None:
+            names = [f"component_{i}" for i in range(1, len(self._task.w_star) + 1)]
+        return tuple(name for name, applies in zip(names, self._which(), strict=True) if applies)
+
+    @property
+    def w_star(self) -> tuple[float, ...]:
+        """(D',) weights of the components that apply.
+
+        Raises:
+            ValueError: The others have all the weight.
+        """
+        weights, which = self._task.w_star, self._which()
+        if all(which):
+            return tuple(weights)
+        kept = [weight for weight, applies in zip(weights, which, strict=True) if applies]
+        if not math.fsum(kept):
+            raise ValueError(
+                f"no component that w_star weighs applies to problem {self.id!r}: expected one at least. Leave the row "
+                "out."
+            )
+        scale = math.fsum(weights) / math.fsum(kept)
+        return tuple(weight * scale for weight in kept)
 
     def parse(self, text: str) -> list[str]:
         """Read the answers of a completion."""
         return list(self._answer_format.parse(text).answers)
 
     def evaluate(self, answers: Sequence[str]) -> Sequence[Vector | Evaluation]:
-        """Score each answer with the task."""
-        return [tuple(self._task.score(answer, self._row)) for answer in answers]
+        """Score each answer with the task.
+
+        Raises:
+            ValueError: A component applies to some answers of the row and not to others.
+        """
+        workers = min(getattr(self._task, "concurrency", 1), len(answers))
+        if workers > 1:
+            with ThreadPoolExecutor(workers) as pool:
+                found = list(pool.map(lambda answer: self._task.score(answer, self._row), answers))
+        else:
+            found = [self._task.score(answer, self._row) for answer in answers]
+        vectors = [self._restricted(each) for each in found]
+        if self._feedback is None:
+            return vectors
+        reports = [self._feedback(answer, self._row, each) for answer, each in zip(answers, found, strict=True)]
+        return [Evaluation(vector=v, artifact=text) for v, text in zip(vectors, reports, strict=True)]
 
     def scalar(self, vector: Vector) -> float:
         """Give w* . vector.
@@ -107,7 +173,7 @@ class TaskProblem:
         Raises:
             ValueError: The task scores another number of components than w* weighs.
         """
-        weights = self._task.w_star
+        weights = self.w_star
         if len(weights) != len(vector):
             raise ValueError(
                 f"the task scored {len(vector)} components, expected {len(weights)} as in its w_star: "
@@ -116,11 +182,57 @@ class TaskProblem:
         return float(sum(weight * reward for weight, reward in zip(weights, vector, strict=True)))
 
     def vary(self, parent: Candidate, inspirations: Sequence[Candidate], rng: random.Random) -> Variation | None:
-        """Ask the task for a prefix that varies the parent, or give None if it knows no way."""
-        mutation_prefix = getattr(self._task, "mutation_prefix", None)
-        if mutation_prefix is None:
-            return None
-        return Variation(prefix=mutation_prefix(parent.answer, self._row, rng, self.num_answers))
+        """Ask for something better than the parent, in the way that fits the policy; None for a fresh draw."""
+        if self._vary == "prefix":
+            mutation_prefix = self._task.mutation_prefix  # type: ignore[attr-defined]
+            return Variation(prefix=mutation_prefix(parent.answer, self._row, rng, self.num_answers))
+        if self._vary == "prompt":
+            from search.problems.search_prompt import search_prompt
+
+            return Variation(
+                prompt=search_prompt(self.prompt, self._answer_format, self.components, parent, inspirations)
+            )
+        return None
+
+    def _which(self) -> tuple[bool, ...]:
+        """Which components apply: what the first answer showed, else what an empty one shows."""
+        if self._applies is None:
+            self._restricted(self._task.score("", self._row))
+        assert self._applies is not None
+        return self._applies
+
+    def _restricted(self, found: Sequence[float | None]) -> Vector:
+        which = tuple(reward is not None for reward in found)
+        if self._applies is None:
+            if not any(which):
+                raise ValueError(f"no component applies to problem {self.id!r}: expected one at least. Leave it out.")
+            self._applies = which
+        if which != self._applies:
+            raise ValueError(
+                f"components {_numbers(which)} apply to an answer of problem {self.id!r} and {_numbers(self._applies)} "
+                "to others: expected the same for all answers of a row. Give 0, not None, to an answer that fails."
+            )
+        return tuple(float(reward) for reward in found if reward is not None)
+
+
+def _way(vary: Vary, task: Task, prompt: Prompt) -> Vary:
+    has_prefix = hasattr(task, "mutation_prefix")
+    if vary not in ("auto", "prefix", "prompt", "none"):
+        raise ValueError(f"vary is {vary!r}: expected 'auto', 'prefix', 'prompt' or 'none'.")
+    if vary == "prefix" and not has_prefix:
+        raise ValueError(
+            f"vary is 'prefix' and the task {type(task).__name__} has no mutation_prefix: expected that method. Use "
+            "'prompt' for a language model, or 'none'."
+        )
+    if vary != "auto":
+        return vary
+    if isinstance(prompt, str) and has_prefix:
+        return "prefix"
+    return "none" if isinstance(prompt, str) and hasattr(task, "vocabulary") else "prompt"
+
+
+def _numbers(which: Sequence[bool]) -> str:
+    return ", ".join(str(i) for i, applies in enumerate(which, start=1) if applies) or "none"
 
 
 def _prompt_id(prompt: Prompt) -> str:

@@ -1,42 +1,58 @@
-"""Problems by name: for now, the rows of vpo tasks."""
+"""Problems to search on: packaged open ones, every vpo task, any function of one's own, and OpenEvolve task folders.
+
+::
+
+    from search.problems import get_problems
+
+    (packing,) = get_problems("circle_packing", num_answers=3)
+    mazes = get_problems("maze", num_problems=8)
+
+Names are loaded when they are first used.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from search.problem import Problem, TaskProblem
-from vpo.answers import AnswerFormat
-from vpo.tasks import get_task
+if TYPE_CHECKING:
+    from search.problems.find import get_problems as get_problems
+    from search.problems.find import list_problems as list_problems
+    from search.problems.function_problem import FunctionProblem as FunctionProblem
+    from search.problems.open_problem import BestKnown as BestKnown
+    from search.problems.open_problem import OpenProblem as OpenProblem
+    from search.problems.open_problem import Setting as Setting
+    from search.problems.openevolve import OpenEvolveProblem as OpenEvolveProblem
+    from search.problems.openevolve import openevolve_problem as openevolve_problem
+    from search.problems.programs import ProgramEvaluator as ProgramEvaluator
+    from search.problems.programs import program_evaluator as program_evaluator
+    from search.problems.search_prompt import search_prompt as search_prompt
+    from search.problems.shared_sandbox import SandboxFailure as SandboxFailure
+
+_HOME = {
+    "BestKnown": "open_problem",
+    "FunctionProblem": "function_problem",
+    "OpenEvolveProblem": "openevolve",
+    "OpenProblem": "open_problem",
+    "ProgramEvaluator": "programs",
+    "SandboxFailure": "shared_sandbox",
+    "Setting": "open_problem",
+    "get_problems": "find",
+    "list_problems": "find",
+    "openevolve_problem": "openevolve",
+    "program_evaluator": "programs",
+    "search_prompt": "search_prompt",
+}
+
+__all__ = sorted(_HOME)
 
 
-def get_problems(
-    name: str,
-    *,
-    num_problems: int = 32,
-    num_answers: int = 3,
-    split: str = "test",
-    seed: int | None = None,
-    **options: Any,
-) -> list[Problem]:
-    """Problems of a vpo task, one for each row.
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module that owns it."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
-    Args:
-        name: As for `vpo.tasks.get_task`.
-        num_problems: Rows wanted.
-        num_answers: Answers of a completion.
-        split: "test" or "train".
-        seed: Which rows; None for the task's own choice.
-        **options: Of the task.
 
-    Raises:
-        ValueError: No task has that name, or it has no such option.
-    """
-    task = get_task(name, **options)
-    own = getattr(task, "answer_format", None)
-    answer_format = own(num_answers) if own is not None else AnswerFormat(num_answers=num_answers, tag=task.tag)
-    problems: dict[str, Problem] = {}
-    for row in task.dataset(split, num_problems, num_answers, seed):
-        asked = row if hasattr(task, "vocabulary") else {**row, "prompt": answer_format.ask(row["prompt"])}
-        problem = TaskProblem(task, asked, answer_format)
-        problems.setdefault(problem.id, problem)
-    return list(problems.values())
+def __dir__() -> list[str]:
+    return __all__
