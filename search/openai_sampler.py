@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
-import os
 import random
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 import httpx
 
 from search.concurrency import gather_or_cancel
+from search.connections import ApiKey, Connections, check_url
 from search.openai_wire import Dialect, MalformedAnswerError, UnusableAnswerError, Wire
 from search.records import Generation, Prompt, Request
 from search.request_seeds import SeedNarrower
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
+_pause = asyncio.sleep
 
 
 class OpenAISampler:
@@ -76,12 +76,12 @@ class OpenAISampler:
         timeout_s: float = 600.0,
         backoff: Backoff | None = None,
     ) -> None:
-        _check_url(base_url)
+        check_url(base_url)
         if max_concurrency < 1:
             raise ValueError(f"max_concurrency is {max_concurrency}, expected at least 1: use 64.")
         if not timeout_s > 0:
             raise ValueError(f"timeout_s is {timeout_s}, expected seconds above 0: use 600.")
-        _Key(api_key_env)  # a missing one is found here
+        ApiKey(api_key_env)  # a missing one is found here
         self.max_concurrency = max_concurrency
         self._base_url = base_url.rstrip("/") + "/"
         self._wire = Wire(
@@ -99,7 +99,7 @@ class OpenAISampler:
         self._narrow = SeedNarrower(seed_bits)
         self._watch = SeedWatch()
         self._jitter = random.Random()  # of waits alone: no completion depends on it
-        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = WeakKeyDictionary()
+        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
         if tokenizer is not None:
             self.count_tokens = self._count_tokens
 
@@ -138,8 +138,8 @@ class OpenAISampler:
         path, body = self._wire.encode(request, self._narrow(request.seed))  # before any wait: seeds go in order
         async with self:
             pool = self._pools[asyncio.get_running_loop()]
-            async with pool.slots:
-                generation = await self._attempt(pool, path, body, request)
+            async with pool.connection() as client:
+                generation = await self._attempt(client, pool.key, path, body, request)
         warning = self._watch.see(request, generation)
         if warning:
             logger.warning(f"{self._wire.model} at {self._base_url}: {warning}")
@@ -149,12 +149,7 @@ class OpenAISampler:
         """Open the connections of this event loop, or share them."""
         loop = asyncio.get_running_loop()
         if loop not in self._pools:
-            key = _Key(self._api_key_env)
-            limits = httpx.Limits(max_connections=self.max_concurrency, max_keepalive_connections=self.max_concurrency)
-            # One attempt's time is kept by asyncio: httpx counts from byte to byte, so a trickle would never end
-            timeout = httpx.Timeout(None, connect=min(30.0, self._timeout_s))
-            client = httpx.AsyncClient(base_url=self._base_url, auth=key, limits=limits, timeout=timeout)
-            self._pools[loop] = _Pool(client, key, asyncio.Semaphore(self.max_concurrency))
+            self._pools[loop] = Connections(self._base_url, ApiKey(self._api_key_env), self.max_concurrency)
         self._pools[loop].num_users += 1
         return self
 
@@ -165,25 +160,27 @@ class OpenAISampler:
         pool.num_users -= 1
         if pool.num_users == 0:
             del self._pools[loop]
-            await pool.client.aclose()
+            await pool.close()
 
     async def _sample(self, requests: Sequence[Request]) -> list[Generation]:
         async with self:
             return await gather_or_cancel(self.generate(request) for request in requests)
 
-    async def _attempt(self, pool: _Pool, path: str, body: dict[str, Any], request: Request) -> Generation:
+    async def _attempt(
+        self, client: httpx.AsyncClient, key: ApiKey, path: str, body: dict[str, Any], request: Request
+    ) -> Generation:
         """Send until there is a generation, or no hope of one."""
         attempt = 0
         while True:
             patience = None
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    response = await pool.client.post(path, json=body)
+                    response = await client.post(path, json=body)
                 if response.status_code == 200:
                     return self._wire.decode(request, _json(response))
                 failure = f"HTTP {response.status_code}: {_said(response)}"
                 if not may_pass(response.status_code) or "insufficient_quota" in failure:
-                    raise self._error(pool.key.hide(failure), "expected a completion: mend the request or the server")
+                    raise self._error(key.hide(failure), "expected a completion: mend the request or the server")
                 patience = retry_after_s(response.headers)
             except UnusableAnswerError as error:
                 raise SamplerError(f"{self}: {error}") from None
@@ -197,8 +194,8 @@ class OpenAISampler:
             if wait is None:
                 asked = f" (it asks to wait {patience:g} s)" if patience else ""
                 cure = "expected a completion: look at the server, or be more patient (backoff, timeout_s)"
-                raise self._error(f"{pool.key.hide(failure)}{asked}; attempts: {attempt + 1}", cure)
-            await asyncio.sleep(wait)
+                raise self._error(f"{key.hide(failure)}{asked}; attempts: {attempt + 1}", cure)
+            await _pause(wait)
             attempt += 1
 
     def _error(self, what: str, cure: str) -> SamplerError:
@@ -209,42 +206,6 @@ class OpenAISampler:
 
         assert self._wire.tokenizer is not None
         return len(prompt_ids(self._wire.tokenizer, prompt, self._wire.chat_template_kwargs))
-
-
-class _Key(httpx.Auth):
-    """The server's key: sent with every request, shown nowhere."""
-
-    def __init__(self, variable: str | None) -> None:
-        key = os.environ.get(variable, "").strip() if variable else None
-        if key == "":
-            raise ValueError(
-                f"the environment variable {variable} is empty or not set, expected the server's key: export it, or "
-                "leave api_key_env out for a server without keys."
-            )
-        if key is not None and not (key.isascii() and key.isprintable()):
-            raise ValueError(
-                f"the environment variable {variable} holds characters that no header may have, expected a key of "
-                "printable ASCII: set it again."
-            )
-        self._value = key
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        if self._value is not None:
-            request.headers["Authorization"] = f"Bearer {self._value}"
-        yield request
-
-    def hide(self, text: str) -> str:
-        return text.replace(self._value, "***") if self._value else text
-
-
-@dataclass
-class _Pool:
-    """Connections of one event loop."""
-
-    client: httpx.AsyncClient
-    key: _Key
-    slots: asyncio.Semaphore
-    num_users: int = 0
 
 
 def _json(response: httpx.Response) -> Any:
@@ -261,22 +222,6 @@ def _said(response: httpx.Response) -> str:
         return f"{error.get('code') or ''} {error['message']}".strip()[:500]
     except (ValueError, KeyError, TypeError, AttributeError):
         return response.text[:500]
-
-
-def _check_url(base_url: str) -> None:
-    try:
-        url = httpx.URL(base_url)
-        is_address = url.scheme in ("http", "https") and bool(url.host)
-        is_bare = not (url.userinfo or url.query or url.fragment)
-    except (httpx.InvalidURL, TypeError):
-        is_address, is_bare = False, True
-    if not is_bare:  # not shown: it may be a secret
-        raise ValueError(
-            "base_url holds credentials, a query or a fragment, expected scheme, host, port and path alone: put the "
-            "key into the environment, and name its variable in api_key_env."
-        )
-    if not is_address:
-        raise ValueError(f"base_url is {base_url!r}, expected an address such as http://127.0.0.1:8000/v1.")
 
 
 def _run(work: Coroutine[Any, Any, list[Generation]]) -> list[Generation]:
