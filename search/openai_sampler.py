@@ -42,7 +42,7 @@ class OpenAISampler:
         base_url: Address of the API, e.g. ``http://127.0.0.1:8000/v1``.
         model: Name of the model there.
         api_key_env: Environment variable with the server's key; None sends no key.
-        dialect: "openai" for a server that refuses fields which OpenAI does not have.
+        dialect: "openai" for a server that refuses fields which OpenAI does not have, "vpo" for ``vpo serve``.
         tokenizer: The policy's own: prompts are then sent as token ids, as in training. None sends text and chats.
         chat_template_kwargs: For the chat template, e.g. ``{"enable_thinking": False}``; as in training.
         extra_body: Further fields of every request. It enters the identity of a run: no secrets here.

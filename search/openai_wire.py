@@ -17,8 +17,8 @@ from search.records import Generation, Request
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Dialect = Literal["vllm", "openai"]
-"""Whether a server knows vLLM's further fields, or OpenAI's alone."""
+Dialect = Literal["vllm", "openai", "vpo"]
+"""Whether a server knows vLLM's further fields, or OpenAI's alone, or is one of ours (``vpo serve``)."""
 
 _NEUTRAL = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """What a checkpoint's generation_config.json may set, and vLLM would then apply: a bent distribution."""
@@ -80,12 +80,14 @@ class Wire:
             prompt, prefix = request_ids(self.tokenizer, request, self.chat_template_kwargs)
             return "completions", {**body, "prompt": [*prompt, *prefix], **self.extra_body}
         if isinstance(request.prompt, str):
+            if self.dialect == "vpo":  # tokenized apart, as in training
+                return "completions", {**body, "prompt": request.prompt, "prefix": request.prefix, **self.extra_body}
             return "completions", {**body, "prompt": request.prompt + request.prefix, **self.extra_body}
         body["messages"] = list(request.prompt)
         if self.chat_template_kwargs:
             body["chat_template_kwargs"] = dict(self.chat_template_kwargs)
         if request.prefix:
-            if self.dialect != "vllm":
+            if self.dialect == "openai":
                 raise ValueError(
                     f"a chat with the prefix {request.prefix[:40]!r} for a server that knows OpenAI's fields only: "
                     "expected no prefix, as that API cannot continue a message. Vary by prompts, or use a server that "

@@ -20,7 +20,7 @@ _HONOURED = {
     "stream_options", "answers_as_choices", "num_answers", "ask_for_answers",
 }  # fmt: skip
 _OF_ENDPOINT = {
-    "completions": {"prompt"},
+    "completions": {"prompt", "prefix"},
     "chat": {"messages", "continue_final_message", "add_generation_prompt"},
 }
 _WITHOUT_EFFECT = {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
@@ -91,7 +91,7 @@ def read_question(
         )
     answers = _answers(fields, answer_format)
     prompts: list[tuple[Prompt, str]] = (
-        [_chat(fields)] if is_chat else [(prompt, "") for prompt in _texts(fields.get("prompt"))]
+        [_chat(fields)] if is_chat else [(prompt, _prefix(fields)) for prompt in _texts(fields.get("prompt"))]
     )
     if answers is not None and _flag(fields, "ask_for_answers", True):
         try:
@@ -146,6 +146,13 @@ def _texts(prompt: Any) -> list[str]:
             param="prompt",
         )
     return texts
+
+
+def _prefix(fields: Mapping[str, Any]) -> str:
+    prefix = fields.get("prefix", "")
+    if not isinstance(prefix, str):
+        raise ApiError("prefix is not text, expected the beginning of the completion.", param="prefix")
+    return prefix
 
 
 def _chat(fields: Mapping[str, Any]) -> tuple[Prompt, str]:

@@ -85,7 +85,9 @@ def test_with_the_tokenizer_prompts_go_as_the_ids_that_the_policy_was_trained_on
     for each in requests:
         sampler.sample([each])
     assert set(server.paths) == {"/v1/completions"}
-    assert [body["prompt"] for body in server.bodies] == [sum(request_ids(tokenizer, r), []) for r in requests]
+    assert [body["prompt"] for body in server.bodies] == [
+        prompt + prefix for prompt, prefix in (request_ids(tokenizer, each) for each in requests)
+    ]
     assert tokenizer.decode(server.bodies[1]["prompt"]) == "u a b a c"
     assert sampler.count_tokens(CHAT) == 4
     assert not hasattr(OpenAISampler(server.url, "policy"), "count_tokens")
@@ -96,8 +98,15 @@ def test_a_server_that_knows_openais_fields_alone_gets_no_others(server):
     sampler.sample([request(prompt=CHAT)])
     known = {"model", "messages", "max_completion_tokens", "temperature", "top_p", "seed", "n"}
     assert server.bodies[0].keys() == known
-    with pytest.raises(ValueError, match="a chat with the prefix 'so' .* expected no prefix"):
+    with pytest.raises(ValueError, match=r"a chat with the prefix 'so' .* expected no prefix"):
         sampler.sample([request(prompt=CHAT, prefix="so")])
+
+
+def test_our_own_server_gets_the_prefix_apart_from_the_prompt(server):
+    sampler = OpenAISampler(server.url, "m", dialect="vpo")
+    assert sampler.sample([request(prefix="c")])[0].text == "cso be it"
+    assert (server.bodies[0]["prompt"], server.bodies[0]["prefix"]) == ("a b", "c")
+    assert not {"top_k", "min_p", "repetition_penalty"} & server.bodies[0].keys()
 
 
 def test_further_fields_are_sent_and_named(server):
@@ -206,14 +215,14 @@ def test_a_hanging_server_is_left_and_tried_again(server):
     assert sampler.sample([request()])[0].text == "so be it"
     assert server.hung_up.acquire(timeout=30)
     server.script = lambda body: "hang"
-    with pytest.raises(SamplerError, match="no answer within 0.2 s; attempts: 1"):
+    with pytest.raises(SamplerError, match=r"no answer within 0\.2 s; attempts: 1"):
         OpenAISampler(server.url, "m", backoff=Backoff(max_retries=0), timeout_s=0.2).sample([request()])
 
 
 @pytest.mark.parametrize("tokens", [None, (3, None), ("3", 4)])
 def test_an_answer_without_token_counts_is_refused(server, sampler, tokens):
     server.script = [completion(tokens=tokens)]
-    with pytest.raises(SamplerError, match="no usage.prompt_tokens and usage.completion_tokens, expected both"):
+    with pytest.raises(SamplerError, match=r"no usage\.prompt_tokens and usage\.completion_tokens, expected both"):
         sampler.sample([request()])
     assert len(server.bodies) == 1
 
@@ -264,9 +273,10 @@ def test_cancelling_the_task_hangs_up(server, sampler):
 
 def test_one_failure_ends_the_batch_and_hangs_up_on_the_rest(server, sampler):
     server.script = lambda body: (400, {}, {}) if body["seed"] == 3 else "hang"
+    server.barrier = threading.Barrier(6)  # the failure comes when all are there
     with pytest.raises(SamplerError, match="HTTP 400"):
         sampler.sample([request(id=i, seed=i) for i in range(6)])
-    for _ in range(server.hanging._value):
+    for _ in range(5):
         assert server.hung_up.acquire(timeout=30)
 
 

@@ -7,8 +7,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from vpo.tasks.word_tokenizer import word_tokenizer
 
-WORDS = [*"abcdefghijklmn", *[f"<{slash}answer_{i}>" for i in (1, 2) for slash in ("", "/")]]
-CHAT = "{% for m in messages %}{{ m['role'][0] }} {{ m['content'] }} {% endfor %}{% if add_generation_prompt %}a{% endif %}"
+WORDS = [*"abcdefghijklmnsu", *[f"<{slash}answer_{i}>" for i in (1, 2) for slash in ("", "/")]]
+MESSAGES = "{% for m in messages %}{{ m['role'][0] }} {{ m['content'] }} {% endfor %}"
+CHAT = MESSAGES + "{% if add_generation_prompt %}a{% endif %}"
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
