@@ -96,7 +96,12 @@ class TrainerSampler:
         if engine.enable_sleep_mode:
             engine.llm.wake_up(tags=["kv_cache"])
         try:
-            sampler = VLLMSampler(engine.llm, tokenizer=trainer.processing_class, chat_template_kwargs=self._template)
+            sampler = VLLMSampler(
+                engine.llm,
+                tokenizer=trainer.processing_class,
+                stop_token_ids=trainer.eos_token_ids,  # the engine's own are those of the checkpoint it started from
+                chat_template_kwargs=self._template,
+            )
             return sampler.sample(requests)
         finally:
             if engine.enable_sleep_mode:

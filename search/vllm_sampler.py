@@ -32,6 +32,7 @@ class VLLMSampler:
     Args:
         llm: The engine. See :meth:`load` for one in the numeric type of the checkpoint.
         tokenizer: The policy's; the engine's own if None.
+        stop_token_ids: Tokens that end a completion, beside those that the checkpoint names.
         chat_template_kwargs: For the chat template, e.g. ``{"enable_thinking": False}``; as in training.
     """
 
@@ -40,11 +41,13 @@ class VLLMSampler:
         llm: LLM,
         *,
         tokenizer: PreTrainedTokenizerBase | None = None,
+        stop_token_ids: Sequence[int] = (),
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         self._llm = llm
         self._config = llm.llm_engine.model_config
         self._tokenizer: Any = tokenizer or llm.get_tokenizer()
+        self._stop_token_ids = list(stop_token_ids)
         self._chat_template_kwargs = dict(chat_template_kwargs or {})
         # torch's generator on a CPU reads the lowest 32 bits of a seed; the one on a GPU reads all
         self._narrow = SeedNarrower(32 if llm.llm_engine.vllm_config.device_config.device_type == "cpu" else 63)
@@ -88,6 +91,7 @@ class VLLMSampler:
             "name": "vllm",
             "model": self._config.model,
             "dtype": str(self._config.dtype).removeprefix("torch."),
+            "stop_token_ids": self._stop_token_ids,
             "chat_template_kwargs": self._chat_template_kwargs,
         }
 
@@ -117,6 +121,7 @@ class VLLMSampler:
                 max_tokens=request.max_new_tokens,
                 temperature=request.temperature,
                 top_p=request.top_p,
+                stop_token_ids=self._stop_token_ids,
                 detokenize=False,
             )
             for request in requests

@@ -22,8 +22,8 @@ def tiny_policy() -> LlamaForCausalLM:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=4 + len(WORDS),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=64,  # two heads of 32, the least that vLLM's attention on a CPU takes
+        intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=64,
