@@ -127,6 +127,12 @@ def _make_server(
         answer_format=answer_format,
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=2048)
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise OSError(
+            f"{host}:{port} cannot be listened at ({error.strerror}): expected an address of this machine and a free "
+            "port. Choose another --port or --host."
+        ) from error
     config = uvicorn.Config(app, log_level=log_level, lifespan="off", ws="none", timeout_graceful_shutdown=5)
     return uvicorn.Server(config), listener

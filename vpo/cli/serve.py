@@ -34,10 +34,11 @@ def run_serve(asked: Serving) -> int:
     try:
         from search.serve.server import TOKEN_VARIABLE, check_access, serve
     except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("starlette", "uvicorn"):
             raise
         raise ValueError(
-            f"{error.name} is not installed, expected Starlette and uvicorn: pip install 'vpo[serve]'."
+            f"{missing} is not installed, expected Starlette and uvicorn: pip install 'vpo[serve]'."
         ) from None
     from search.batching import DynamicBatcher
     from search.model_sampler import ModelSampler
