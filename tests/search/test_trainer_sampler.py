@@ -21,15 +21,15 @@ from trainers import VPOConfig, VPOTrainer
 REQUESTS = [Request(id=i, prompt="a b c"[: 1 + 2 * (i % 3)], seed=i, max_new_tokens=6) for i in range(8)]
 
 
-def count_of_a(completions, **kwargs):
-    return [float(completion.split().count("a")) for completion in completions]
+def count_of_c(completions, **kwargs):
+    return [float(completion.split().count("c")) for completion in completions]
 
 
-def count_of_b(completions, **kwargs):
-    return [float(completion.split().count("b")) for completion in completions]
+def count_of_d(completions, **kwargs):
+    return [float(completion.split().count("d")) for completion in completions]
 
 
-def make_trainer(folder, steps=3, **options):
+def make_trainer(folder, steps=3, num_answers=1, **options):
     args = VPOConfig(
         output_dir=str(folder),
         use_cpu=True,
@@ -41,7 +41,7 @@ def make_trainer(folder, steps=3, **options):
         learning_rate=1e-2,
         per_device_train_batch_size=8,
         num_generations=4,
-        num_answers=2,
+        num_answers=num_answers,
         ask_for_answers=False,
         max_completion_length=8,
         max_steps=steps,
@@ -50,7 +50,7 @@ def make_trainer(folder, steps=3, **options):
     )
     return VPOTrainer(
         model=tiny_policy(),
-        reward_funcs=[count_of_a, count_of_b],
+        reward_funcs=[count_of_c, count_of_d],
         args=args,
         train_dataset=Dataset.from_dict({"prompt": ["a b", "c d", "e f", "g"]}),
         processing_class=tiny_tokenizer(),
@@ -110,17 +110,18 @@ def test_completions_are_those_of_the_weights_of_the_moment(runs):
 
 def test_a_run_that_is_searched_on_its_way_is_the_same_run(runs):
     assert torch.equal(weights(runs.plain), weights(runs.searched))
+    assert not torch.equal(weights(runs.plain), weights(SimpleNamespace(model=tiny_policy()))), "it did learn"
     losses = [
         [entry["loss"] for entry in run.state.log_history if "loss" in entry] for run in (runs.plain, runs.searched)
     ]
     assert losses[0] == losses[1] and len(losses[0]) == 3
 
 
-def test_completions_end_at_the_last_answer_as_in_training(runs):
-    closing = runs.searched.processing_class.convert_tokens_to_ids("</answer_2>")
-    assert closing in runs.searched.eos_token_ids
+def test_completions_end_at_the_last_answer_as_in_training(tmp_path):
+    trainer = make_trainer(tmp_path, num_answers=2)
+    assert trainer.processing_class.convert_tokens_to_ids("</answer_2>") in trainer.eos_token_ids
     requests = [Request(id=i, prompt="a", seed=i, max_new_tokens=20) for i in range(40)]
-    ended = [g for g in TrainerSampler(runs.searched).sample(requests) if "</answer_2>" in g.text]
+    ended = [g for g in TrainerSampler(trainer).sample(requests) if "</answer_2>" in g.text]
     assert ended and all(g.text.endswith("</answer_2>") and g.finish_reason == "stop" for g in ended)
 
 
@@ -155,7 +156,7 @@ def test_a_policy_with_an_adapter_is_sampled_with_it(tmp_path):
     args = trainer.args
     adapted = VPOTrainer(
         model=tiny_policy(),
-        reward_funcs=[count_of_a, count_of_b],
+        reward_funcs=[count_of_c, count_of_d],
         args=args,
         train_dataset=trainer.train_dataset,
         processing_class=tiny_tokenizer(),

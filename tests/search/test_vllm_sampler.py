@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from search.openai_sampler import OpenAISampler
 from search.seed_check import check_seeds
@@ -91,6 +92,12 @@ def test_neighbouring_seeds_do_not_share_completions(engine):
     assert len({text for _, text, *_ in engine["neighbours"]}) > NUM_ALIKE / 2
 
 
+def test_further_tokens_end_a_completion_and_stay_in_it(engine):
+    ended = [row for row in engine["stopped"] if "c" in row[1].split()]
+    assert len(ended) > 20
+    assert all(text.split().index("c") == len(text.split()) - 1 and reason == "stop" for _, text, *_, reason in ended)
+
+
 def test_no_requests_and_too_long_ones(engine):
     assert engine["nothing"] == []
     assert "60 tokens and max_new_tokens = 10 do not fit together" in engine["too_long"]
@@ -117,6 +124,8 @@ def test_the_engine_samples_with_the_weights_of_the_step(runs):
 
 def test_a_run_that_is_searched_on_its_way_is_the_same_run(runs):
     assert runs["searched"]["weights"] == runs["plain"]["weights"]
+    start = torch.cat([parameter.detach().flatten() for parameter in tiny_policy().parameters()])
+    assert runs["plain"]["weights"] != start.tolist(), "it did learn"
 
 
 # --- an engine behind a server ----------------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ def with_engine(policy: str) -> dict[str, Any]:
     alike = [
         Request(id=i, prompt="a b c", seed=request_seed(0, "alike", i), max_new_tokens=12) for i in range(NUM_ALIKE)
     ]
+    closing = theirs._tokenizer.convert_tokens_to_ids("c")
+    stopping = VLLMSampler(sampler._llm, stop_token_ids=[closing])
     neighbours = [Request(id=i, prompt="a b c", seed=i, max_new_tokens=12) for i in range(NUM_ALIKE)]
     too_long = ""
     try:
@@ -60,6 +62,7 @@ def with_engine(policy: str) -> dict[str, Any]:
         "alike": plain(sampler.sample(alike)),
         "alike_transformers": plain(theirs.sample(alike)),
         "neighbours": plain(sampler.sample(neighbours)),
+        "stopped": plain(stopping.sample(alike)),
         "nothing": plain(sampler.sample([])),
         "tokens": sampler.count_tokens(CHAT),
         "too_long": too_long,
@@ -89,7 +92,7 @@ def in_training(policy: str, out: Path) -> dict[str, Any]:
                 learning_rate=1e-2,
                 per_device_train_batch_size=8,
                 num_generations=4,
-                num_answers=2,
+                num_answers=1,
                 ask_for_answers=False,
                 max_completion_length=8,
                 max_steps=4,
