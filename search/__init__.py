@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.batching import DynamicBatcher as DynamicBatcher
     from search.budget import Budget as Budget
     from search.curves import best_so_far as best_so_far
     from search.curves import expected_best_so_far as expected_best_so_far
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from search.ledger import read_ledger as read_ledger
     from search.ledger import read_results as read_results
     from search.model_sampler import ModelSampler as ModelSampler
+    from search.openai_sampler import OpenAISampler as OpenAISampler
     from search.problem import Problem as Problem
     from search.problem import TaskProblem as TaskProblem
     from search.procedures import BestOfN as BestOfN
@@ -33,11 +35,19 @@ if TYPE_CHECKING:
     from search.records import Sampling as Sampling
     from search.records import SearchResult as SearchResult
     from search.records import Variation as Variation
+    from search.retry import Backoff as Backoff
     from search.samplers import Sampler as Sampler
+    from search.samplers import SamplerError as SamplerError
     from search.samplers import ScriptedSampler as ScriptedSampler
+    from search.samplers import StreamingSampler as StreamingSampler
+    from search.seed_check import check_seeds as check_seeds
     from search.selection import lexicase as lexicase
+    from search.trainer_sampler import SearchDuringTraining as SearchDuringTraining
+    from search.trainer_sampler import TrainerSampler as TrainerSampler
+    from search.vllm_sampler import VLLMSampler as VLLMSampler
 
 _HOME = {
+    "DynamicBatcher": "batching",
     "Budget": "budget",
     "best_so_far": "curves",
     "expected_best_so_far": "curves",
@@ -47,6 +57,7 @@ _HOME = {
     "read_ledger": "ledger",
     "read_results": "ledger",
     "ModelSampler": "model_sampler",
+    "OpenAISampler": "openai_sampler",
     "Problem": "problem",
     "TaskProblem": "problem",
     "BestOfN": "procedures",
@@ -62,9 +73,16 @@ _HOME = {
     "Sampling": "records",
     "SearchResult": "records",
     "Variation": "records",
+    "Backoff": "retry",
     "Sampler": "samplers",
+    "SamplerError": "samplers",
     "ScriptedSampler": "samplers",
+    "StreamingSampler": "samplers",
+    "check_seeds": "seed_check",
     "lexicase": "selection",
+    "SearchDuringTraining": "trainer_sampler",
+    "TrainerSampler": "trainer_sampler",
+    "VLLMSampler": "vllm_sampler",
 }
 
 __all__ = sorted(_HOME)

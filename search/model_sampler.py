@@ -9,6 +9,7 @@ What remains between batches is floating-point rounding. Letters: B rows, L padd
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from search.noise import gumbel_noise
-from search.records import Generation, Request
+from search.prompt_tokens import check_context, prompt_ids, read_completion, request_ids
+from search.records import Generation, Prompt, Request
 
 
 class ModelSampler:
@@ -51,6 +53,7 @@ class ModelSampler:
         self._batch_size = batch_size
         self._chat_template_kwargs = dict(chat_template_kwargs or {})
         self._generate_kwargs = dict(generate_kwargs or {})
+        self._tokenizing = Lock()  # no tokenizer is safe in two threads; a server checks prompts while it samples
         self._eos_ids = _eos_ids(model, tokenizer)
         pad_id = tokenizer.pad_token_id
         self._pad_id: int = pad_id if pad_id is not None else self._eos_ids[0]
@@ -72,7 +75,7 @@ class ModelSampler:
         """
         encoded = [self._encode(request) for request in requests]
         # Rows of like length share a batch, so little is padded; one call has one max_new_tokens
-        order = sorted(range(len(requests)), key=lambda i: (requests[i].max_new_tokens, len(encoded[i][0])))
+        order = sorted(range(len(requests)), key=lambda i: (requests[i].max_new_tokens, sum(map(len, encoded[i]))))
         generations: dict[int, Generation] = {}
         was_training = self._model.training
         self._model.eval()
@@ -81,41 +84,38 @@ class ModelSampler:
                 first = requests[order[0]]
                 batch = [i for i in order[: self._batch_size] if requests[i].max_new_tokens == first.max_new_tokens]
                 order = order[len(batch) :]
-                completions = self._generate([requests[i] for i in batch], [encoded[i][0] for i in batch])
+                rows = [[*encoded[i][0], *encoded[i][1]] for i in batch]
+                completions = self._generate([requests[i] for i in batch], rows)
                 for i, completion in zip(batch, completions, strict=True):
                     generations[i] = self._read(requests[i], *encoded[i], completion)
         finally:
             self._model.train(was_training)
         return [generations[i] for i in range(len(requests))]
 
-    def _encode(self, request: Request) -> tuple[list[int], int]:
-        """Token ids of prompt and prefix, and how many of them are the prefix's.
+    def count_tokens(self, prompt: Prompt) -> int:
+        """Tokens of a prompt.
 
-        The prefix is tokenized by itself: in training, too, a completion begins at a token boundary.
+        Raises:
+            ValueError: It has none, or is a chat and the tokenizer has no template.
         """
-        if isinstance(request.prompt, str):
-            prompt_ids = list(self._tokenizer(request.prompt)["input_ids"])
-        else:
-            prompt_ids = list(
-                self._tokenizer.apply_chat_template(
-                    request.prompt,
-                    add_generation_prompt=True,
-                    tokenize=True,
-                    return_dict=True,
-                    **self._chat_template_kwargs,
-                )["input_ids"]
-            )
-        prefix_ids = self._tokenizer(request.prefix, add_special_tokens=False)["input_ids"] if request.prefix else []
-        ids = [*prompt_ids, *prefix_ids]
-        if not ids:
-            raise ValueError("a prompt has no tokens, expected at least one: give the model something to continue.")
+        with self._tokenizing:
+            return len(prompt_ids(self._tokenizer, prompt, self._chat_template_kwargs))
+
+    def check(self, request: Request) -> None:
+        """Raise now what ``sample`` would raise: a request can be refused before it waits for its turn.
+
+        Raises:
+            ValueError: As ``sample``.
+        """
+        self._encode(request)
+
+    def _encode(self, request: Request) -> tuple[list[int], list[int]]:
+        """Token ids of prompt and prefix."""
+        with self._tokenizing:
+            prompt, prefix = request_ids(self._tokenizer, request, self._chat_template_kwargs)
         context = getattr(self._model.config, "max_position_embeddings", None)
-        if context is not None and len(ids) + request.max_new_tokens > context:
-            raise ValueError(
-                f"a prompt of {len(ids)} tokens and max_new_tokens = {request.max_new_tokens} do not fit together, "
-                f"expected at most the model's context of {context}: shorten the prompt, or lower max_new_tokens."
-            )
-        return ids, len(prefix_ids)
+        check_context(len(prompt) + len(prefix), request, context)
+        return prompt, prefix
 
     @torch.no_grad()
     def _generate(self, requests: Sequence[Request], rows: Sequence[list[int]]) -> list[list[int]]:
@@ -154,21 +154,16 @@ class ModelSampler:
                 return ids[: position + 1]
         return ids
 
-    def _read(self, request: Request, ids: list[int], num_prefix: int, completion: list[int]) -> Generation:
-        prefix_ids = ids[len(ids) - num_prefix :]
-        # Decoded behind its prefix, as a tokenizer may treat the first token of a text differently (leading spaces)
-        whole, head = self._decode(prefix_ids + completion), self._decode(prefix_ids)
-        continuation = whole[len(head) :] if whole.startswith(head) else self._decode(completion)
+    def _read(self, request: Request, prompt: list[int], prefix: list[int], completion: list[int]) -> Generation:
+        with self._tokenizing:
+            text = read_completion(self._tokenizer, request, prefix, completion)
         return Generation(
             request_id=request.id,
-            text=request.prefix + continuation,
-            prompt_tokens=len(ids),
+            text=text,
+            prompt_tokens=len(prompt) + len(prefix),
             completion_tokens=len(completion),
             finish_reason="stop" if completion[-1] in self._eos_ids else "length",
         )
-
-    def _decode(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 class SeededSampling:

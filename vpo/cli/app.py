@@ -191,6 +191,31 @@ def compare(
 
 
 @app.command()
+def serve(
+    model: Annotated[str, typer.Argument(help="A policy: folder or hub name.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; any but this machine's own needs VPO_SERVE_TOKEN.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port.", min=1, max=65535)] = 8000,
+    name: Annotated[str | None, typer.Option(help="Name of the model for clients; the folder's by default.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Most completions computed at once.", min=1)] = 32,
+    max_new_tokens: Annotated[int, typer.Option(help="Limit for clients that set none.", min=1)] = 512,
+    answers: Annotated[
+        int | None, typer.Option(help="Answers of a completion, for clients that want them as choices.", min=1)
+    ] = None,
+    tag: Annotated[str, typer.Option(help="Name of their tags.")] = "answer",
+    chat_template: Annotated[
+        Path | None, typer.Option(help="Jinja file, for a tokenizer without a chat template.", exists=True)
+    ] = None,
+) -> None:
+    """Serve a policy as an OpenAI-compatible endpoint, for tools that search with any such model."""
+    from vpo.cli.serve import Serving, run_serve
+
+    asked = Serving(model, host, port, name, batch_size, max_new_tokens, answers, tag, chat_template)
+    raise typer.Exit(run_serve(asked))
+
+
+@app.command()
 def doctor(
     backend: Annotated[
         Literal["zygote", "bubblewrap"], typer.Option(help="The kind of sandbox to look at.")
