@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from search.budget import Budget as Budget
+    from search.cascade import Cascade as Cascade
     from search.curves import best_so_far as best_so_far
     from search.curves import expected_best_so_far as expected_best_so_far
     from search.driver import Progress as Progress
+    from search.driver import SearchInterrupted as SearchInterrupted
     from search.driver import run_search as run_search
+    from search.fold import Told as Told
+    from search.keys import python_ast_key as python_ast_key
     from search.ledger import LedgerError as LedgerError
     from search.ledger import read_ledger as read_ledger
     from search.ledger import read_results as read_results
+    from search.ledger import read_told as read_told
     from search.model_sampler import ModelSampler as ModelSampler
     from search.problem import Problem as Problem
     from search.problem import TaskProblem as TaskProblem
@@ -32,19 +37,26 @@ if TYPE_CHECKING:
     from search.records import Sampling as Sampling
     from search.records import SearchResult as SearchResult
     from search.records import Variation as Variation
+    from search.replay import replay_search as replay_search
     from search.samplers import Sampler as Sampler
     from search.samplers import ScriptedSampler as ScriptedSampler
+    from search.samplers import StreamingSampler as StreamingSampler
     from search.selection import lexicase as lexicase
 
 _HOME = {
     "Budget": "budget",
+    "Cascade": "cascade",
     "best_so_far": "curves",
     "expected_best_so_far": "curves",
     "Progress": "driver",
+    "SearchInterrupted": "driver",
     "run_search": "driver",
+    "Told": "fold",
+    "python_ast_key": "keys",
     "LedgerError": "ledger",
     "read_ledger": "ledger",
     "read_results": "ledger",
+    "read_told": "ledger",
     "ModelSampler": "model_sampler",
     "Problem": "problem",
     "TaskProblem": "problem",
@@ -60,8 +72,10 @@ _HOME = {
     "Sampling": "records",
     "SearchResult": "records",
     "Variation": "records",
+    "replay_search": "replay",
     "Sampler": "samplers",
     "ScriptedSampler": "samplers",
+    "StreamingSampler": "samplers",
     "lexicase": "selection",
 }
 
