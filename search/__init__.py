@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from search.batching import DynamicBatcher as DynamicBatcher
     from search.budget import Budget as Budget
+    from search.cascade import Cascade as Cascade
     from search.curves import best_so_far as best_so_far
     from search.curves import expected_best_so_far as expected_best_so_far
     from search.driver import Progress as Progress
+    from search.driver import SearchInterrupted as SearchInterrupted
     from search.driver import run_search as run_search
+    from search.fold import Told as Told
+    from search.keys import python_ast_key as python_ast_key
     from search.ledger import LedgerError as LedgerError
     from search.ledger import read_ledger as read_ledger
     from search.ledger import read_results as read_results
+    from search.ledger import read_told as read_told
     from search.model_sampler import ModelSampler as ModelSampler
     from search.openai_sampler import OpenAISampler as OpenAISampler
     from search.problem import Problem as Problem
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from search.records import Sampling as Sampling
     from search.records import SearchResult as SearchResult
     from search.records import Variation as Variation
+    from search.replay import replay_search as replay_search
     from search.retry import Backoff as Backoff
     from search.samplers import Sampler as Sampler
     from search.samplers import SamplerError as SamplerError
@@ -49,13 +55,18 @@ if TYPE_CHECKING:
 _HOME = {
     "DynamicBatcher": "batching",
     "Budget": "budget",
+    "Cascade": "cascade",
     "best_so_far": "curves",
     "expected_best_so_far": "curves",
     "Progress": "driver",
+    "SearchInterrupted": "driver",
     "run_search": "driver",
+    "Told": "fold",
+    "python_ast_key": "keys",
     "LedgerError": "ledger",
     "read_ledger": "ledger",
     "read_results": "ledger",
+    "read_told": "ledger",
     "ModelSampler": "model_sampler",
     "OpenAISampler": "openai_sampler",
     "Problem": "problem",
@@ -74,6 +85,7 @@ _HOME = {
     "SearchResult": "records",
     "Variation": "records",
     "Backoff": "retry",
+    "replay_search": "replay",
     "Sampler": "samplers",
     "SamplerError": "samplers",
     "ScriptedSampler": "samplers",

@@ -124,9 +124,9 @@ def read_told(path: str | os.PathLike[str]) -> list[Told]:
     return fold(header["config"], rows)
 
 
-def _dump(value: object) -> str:
-    # ASCII escapes keep lone surrogates and exotic line ends inside their line; NaN is a bug by now, not a value
-    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+# ASCII escapes keep lone surrogates and exotic line ends inside their line; NaN is a bug by now, not a value.
+# Made once: `json.dumps` with options makes an encoder for every call, which costs as much as a short row.
+_dump = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 
 def _header(config: Mapping[str, Any]) -> Row:
