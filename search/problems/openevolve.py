@@ -159,6 +159,7 @@ def openevolve_problem(
     enforce_blocks: bool | None = None,
     initial_program: str | None = None,
     evaluator: str = "evaluator.py",
+    config: str | None = None,
     limits: Limits | None = None,
     sandbox: Sandbox | None = None,
 ) -> OpenEvolveProblem:
@@ -179,13 +180,14 @@ def openevolve_problem(
         enforce_blocks: Whether edits outside of EVOLVE-BLOCKs are taken back; None for what the configuration says.
         initial_program: Name of that file, if it is not ``initial_program.*``.
         evaluator: Name of that file.
+        config: Name of the configuration, if it is not ``config.yaml``.
         limits: Of a stage; by default the configured timeout, 2 GiB of memory, 64 processes.
         sandbox: Where to run; by default one that all problems of this process share.
 
     Raises:
         ValueError: The folder is no task, or its evaluator does not work on its own initial program.
     """
-    task = read_folder(folder, initial_program, evaluator)
+    task = read_folder(folder, initial_program, evaluator, config)
     limits = limits or Limits(seconds=task.timeout, memory_mb=2048, output_kb=4096, processes=64, files_mb=256)
     enforce = task.enforce_blocks if enforce_blocks is None else enforce_blocks
     runner = FolderEvaluator(task, limits, sandbox, enforce)

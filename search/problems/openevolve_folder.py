@@ -45,13 +45,19 @@ class TaskFolder:
     enforce_blocks: bool = False
 
 
-def read_folder(folder: str | Path, initial_program: str | None = None, evaluator: str = "evaluator.py") -> TaskFolder:
+def read_folder(
+    folder: str | Path,
+    initial_program: str | None = None,
+    evaluator: str = "evaluator.py",
+    config: str | None = None,
+) -> TaskFolder:
     """Read a task folder.
 
     Args:
         folder: With ``initial_program.py`` (or another ending), ``evaluator.py``, and ``config.yaml`` if there is one.
         initial_program: Name of that file, if it is another.
         evaluator: Name of that file.
+        config: Name of that file, if it is not ``config.yaml``.
 
     Raises:
         ValueError: A file is missing, the configuration cannot be read, or there are more than 8 MiB of files.
@@ -67,9 +73,11 @@ def read_folder(folder: str | Path, initial_program: str | None = None, evaluato
         )
     if not (root / evaluator).is_file():
         raise ValueError(f"{root} has no {evaluator}: expected one with evaluate(program_path). Name yours.")
-    config = _config(root)
-    settings = _part(config, "evaluator")
-    message = _part(config, "prompt").get("system_message") or ""
+    if config is not None and not (root / config).is_file():
+        raise ValueError(f"{root} has no {config}: expected the configuration. Name one that is there.")
+    found_config = _config(root, ("config.yaml", "config.yml") if config is None else (config,))
+    settings = _part(found_config, "evaluator")
+    message = _part(found_config, "prompt").get("system_message") or ""
     timeout = settings.get("timeout", 300)
     thresholds = settings.get("cascade_thresholds", [0.5, 0.75, 0.9])
     if not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
@@ -87,7 +95,7 @@ def read_folder(folder: str | Path, initial_program: str | None = None, evaluato
         timeout=float(timeout),
         thresholds=tuple(map(float, thresholds)) if uses_stages else None,
         evaluator_args=dict(settings.get("evaluator_args") or {}),
-        enforce_blocks=bool(config.get("enforce_evolve_blocks", False)),
+        enforce_blocks=bool(found_config.get("enforce_evolve_blocks", False)),
     )
 
 
@@ -138,10 +146,10 @@ def _split(program: str) -> tuple[list[list[str]], list[list[str]]]:
     return outside, inside
 
 
-def _config(root: Path) -> dict[str, Any]:
+def _config(root: Path, names: Sequence[str]) -> dict[str, Any]:
     import yaml
 
-    for name in ("config.yaml", "config.yml"):
+    for name in names:
         if (root / name).is_file():
             try:
                 found = yaml.safe_load((root / name).read_text(encoding="utf-8"))

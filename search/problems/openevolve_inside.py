@@ -6,6 +6,7 @@ Standard library alone, since the sandbox sees none of our packages.
 from __future__ import annotations
 
 import base64
+import importlib
 import importlib.util
 import math
 import os
@@ -100,8 +101,7 @@ def _provide_openevolve() -> None:
     """Make ``from openevolve.evaluation_result import EvaluationResult`` work."""
     try:
         if importlib.util.find_spec("openevolve") is not None:
-            import openevolve.evaluation_result  # type: ignore[import-not-found]  # noqa: F401
-
+            importlib.import_module("openevolve.evaluation_result")
             return
     except Exception:  # it is installed, and cannot be imported in here
         for key in [each for each in sys.modules if each.split(".")[0] == "openevolve"]:

@@ -140,6 +140,10 @@ def test_a_folder_is_read_as_it_is_without_its_outputs(tmp_path):
     assert sorted(task.files) == ["config.yaml", "data/weight.txt", "evaluator.py", "initial_program.py"]
     assert (task.timeout, task.thresholds, task.enforce_blocks) == (20.0, None, False)
     assert read_folder(plain(tmp_path)).thresholds == (0.5, 0.75, 0.9)
+    (tmp_path / "sum" / "phase_1.yaml").write_text("evaluator: {timeout: 7}")
+    assert read_folder(tmp_path / "sum", config="phase_1.yaml").timeout == 7.0
+    with pytest.raises(ValueError, match=r"has no phase_2.yaml"):
+        read_folder(tmp_path / "sum", config="phase_2.yaml")
 
 
 def test_evaluator_arguments_are_passed_on(tmp_path, box):
