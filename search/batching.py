@@ -1,9 +1,9 @@
 """Requests that come one by one, answered in batches: a :class:`StreamingSampler` out of any :class:`Sampler`.
 
 While one batch is under way, the requests that arrive wait; the next batch takes all of them, up to a limit. So batches
-are as large as the traffic is dense, and a lone request hardly waits. Left out: a request cannot join a batch that has
-begun, nor leave it. One that is cancelled while it waits costs nothing; one that is cancelled under way is computed to
-its end, and thrown away. A server with continuous batching (vLLM) does better at both.
+are as large as the traffic is dense, and a lone request hardly waits. A request that is cancelled while it waits costs
+nothing; under way it is aborted if the sampler can (``abort(request_id)``, as :class:`search.ModelSampler`), else
+computed to its end and thrown away. Left out: a request cannot join a batch that has begun, as it can with vLLM.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class DynamicBatcher:
         self._max_batch = max_batch
         self._wait_s = wait_s
         self._waiting: deque[_Waiting] = deque()
+        self._under_way: list[Request] = []
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sampler")
 
@@ -74,7 +75,7 @@ class DynamicBatcher:
             check(request)
 
     async def generate(self, request: Request) -> Generation:
-        """Answer a request with whatever batch comes next.
+        """Answer a request with whatever batch comes next. Requests that are here together need different ids.
 
         Raises:
             Exception: What the sampler raises at this very request; its batch mates are answered all the same.
@@ -85,7 +86,16 @@ class DynamicBatcher:
         # A worker of a loop that was closed is done, or will never be
         if self._worker is None or self._worker.done() or self._worker.get_loop() is not loop:
             self._worker = loop.create_task(self._work())
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._abort(request)
+            raise
+
+    def _abort(self, request: Request) -> None:
+        abort = getattr(self._sampler, "abort", None)
+        if abort is not None and any(request is each for each in self._under_way):
+            abort(request.id)
 
     async def _work(self) -> None:
         await asyncio.sleep(self._wait_s)
@@ -104,6 +114,7 @@ class DynamicBatcher:
         if not batch:
             return
         requests = [request for request, _ in batch]
+        self._under_way = requests
         try:
             generations = await asyncio.get_running_loop().run_in_executor(self._thread, self._sampler.sample, requests)
             pairs = list(zip(batch, generations, strict=True))
@@ -117,6 +128,8 @@ class DynamicBatcher:
             for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
                 await self._answer([pair for pair in half if not pair[1].done()])
             return
+        finally:
+            self._under_way = []
         for (_, future), generation in pairs:
             if not future.done():
                 future.set_result(generation)

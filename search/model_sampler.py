@@ -8,13 +8,20 @@ What remains between batches is floating-point rounding. Letters: B rows, L padd
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from search.noise import gumbel_noise
 from search.prompt_tokens import check_context, prompt_ids, read_completion, request_ids
@@ -54,6 +61,7 @@ class ModelSampler:
         self._chat_template_kwargs = dict(chat_template_kwargs or {})
         self._generate_kwargs = dict(generate_kwargs or {})
         self._tokenizing = Lock()  # no tokenizer is safe in two threads; a server checks prompts while it samples
+        self._aborted: set[int] = set()
         self._eos_ids = _eos_ids(model, tokenizer)
         pad_id = tokenizer.pad_token_id
         self._pad_id: int = pad_id if pad_id is not None else self._eos_ids[0]
@@ -90,6 +98,7 @@ class ModelSampler:
                     generations[i] = self._read(requests[i], *encoded[i], completion)
         finally:
             self._model.train(was_training)
+            self._aborted.difference_update(request.id for request in requests)
         return [generations[i] for i in range(len(requests))]
 
     def count_tokens(self, prompt: Prompt) -> int:
@@ -108,6 +117,16 @@ class ModelSampler:
             ValueError: As ``sample``.
         """
         self._encode(request)
+
+    def abort(self, request_id: int) -> None:
+        """Stop computing a request, from another thread than the one that samples it.
+
+        What ``sample`` returns for it then is of no use. A batch all of whose requests are aborted ends at once.
+
+        Args:
+            request_id: ``Request.id``; of requests that are not under way, it must not come later.
+        """
+        self._aborted.add(request_id)
 
     def _encode(self, request: Request) -> tuple[list[int], list[int]]:
         """Token ids of prompt and prefix."""
@@ -144,6 +163,7 @@ class ModelSampler:
             attention_mask=attention_mask,
             generation_config=config,
             logits_processor=LogitsProcessorList([SeededSampling(requests, length)]),
+            stopping_criteria=StoppingCriteriaList([Aborts(requests, self._aborted)]),
             **self._generate_kwargs,
         )
         return [self._until_eos(row) for row in output[:, length:].tolist()]
@@ -164,6 +184,25 @@ class ModelSampler:
             completion_tokens=len(completion),
             finish_reason="stop" if completion[-1] in self._eos_ids else "length",
         )
+
+
+class Aborts(StoppingCriteria):
+    """Ends the rows of aborted requests.
+
+    Args:
+        requests: B requests, in the order of the batch's rows.
+        aborted: Ids of aborted requests; it may grow meanwhile.
+    """
+
+    def __init__(self, requests: Sequence[Request], aborted: Collection[int]) -> None:
+        self._ids = [request.id for request in requests]
+        self._aborted = aborted
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        """(B,) whether a row is to end."""
+        if not self._aborted:  # nearly always: nothing is moved to the device
+            return torch.zeros(len(self._ids), dtype=torch.bool, device=input_ids.device)
+        return torch.tensor([request_id in self._aborted for request_id in self._ids], device=input_ids.device)
 
 
 class SeededSampling:

@@ -5,9 +5,10 @@ be a function of (prompt, prefix, seed, sampling settings) and never of the othe
 equal-budget comparison both rest on that. One that answers batches is a :class:`Sampler`, one that answers requests as
 they come a :class:`StreamingSampler`; ``search.batching`` makes the second out of the first.
 
-Both may have two methods more: ``describe() -> dict``, which enters the identity of a run, so that a ledger is not
-resumed with another model; and ``count_tokens(prompt) -> int``, the tokens that a prompt takes, for budgets that charge
-them.
+Both may have methods more: ``describe() -> dict``, which enters the identity of a run, so that a ledger is not resumed
+with another model; and ``count_tokens(prompt) -> int``, the tokens that a prompt takes, for budgets that charge them.
+What answers batches may have ``check(request)``, which raises at a request that cannot be answered, and
+``abort(request_id)``, which ends one that is under way; a batcher and a server use them.
 
 Samplers of Hugging Face models are in ``search.model_sampler``, of vLLM in this process in ``search.vllm_sampler``, of
 servers in ``search.openai_sampler``, of a policy in training in ``search.trainer_sampler``.

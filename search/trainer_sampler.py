@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers import TrainerCallback
 from trl.models import unwrap_model_for_generation
 
@@ -102,7 +103,10 @@ class TrainerSampler:
                 stop_token_ids=trainer.eos_token_ids,  # the engine's own are those of the checkpoint it started from
                 chat_template_kwargs=self._template,
             )
-            return sampler.sample(requests)
+            # vLLM may draw from the process's generator even where each request has its own; on a CPU it always does
+            devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+            with torch.random.fork_rng(devices):
+                return sampler.sample(requests)
         finally:
             if engine.enable_sleep_mode:
                 engine.llm.sleep(level=2)

@@ -99,6 +99,29 @@ def test_a_request_that_is_cancelled_under_way_leaves_its_mates_alone():
     assert asyncio.run(main()) == [asyncio.CancelledError, 1, 2]
 
 
+def test_a_request_that_is_cancelled_under_way_is_aborted_if_the_sampler_can():
+    sampler = Recording()
+    aborted = []
+    sampler.abort = aborted.append
+    batcher = DynamicBatcher(sampler)
+    sampler.go.clear()
+
+    async def main():
+        tasks = [asyncio.ensure_future(batcher.generate(request(i))) for i in range(3)]
+        await begun(sampler)
+        tasks += [asyncio.ensure_future(batcher.generate(request(i))) for i in (3, 4)]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        tasks[3].cancel()  # this one still waits
+        await asyncio.sleep(0)
+        assert aborted == [1]
+        sampler.go.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())
+    assert aborted == [1] and sampler.batches == [[0, 1, 2], [4]]
+
+
 def test_a_bad_request_fails_alone():
     sampler = Recording()
     batcher = DynamicBatcher(sampler)

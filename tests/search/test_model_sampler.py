@@ -227,6 +227,34 @@ def test_training_mode_is_left_as_it_was_found(model, tokenizer, sampler):
         model.eval()
 
 
+class AbortingModel:
+    """Aborts requests when the sampler has computed so many tokens."""
+
+    def __init__(self, sampler, model, ids, after):
+        self.calls = 0
+
+        def hook(*_):
+            self.calls += 1
+            if self.calls == after:
+                for request_id in ids:
+                    sampler.abort(request_id)
+
+        self.handle = model.register_forward_hook(hook)
+
+
+def test_an_aborted_request_leaves_its_mates_as_they_are_and_a_batch_of_them_ends(model, tokenizer):
+    sampler = ModelSampler(model, tokenizer)
+    requests = [request(id=i, seed=i, max_new_tokens=30) for i in range(6)]
+    expected = sampler.sample(requests)
+    for ids in ({1, 4}, set(range(6))):
+        watched = AbortingModel(sampler, model, ids, after=3)
+        found = sampler.sample(requests)
+        watched.handle.remove()
+        assert [g for g in found if g.request_id not in ids] == [g for g in expected if g.request_id not in ids]
+    assert watched.calls == 3 < max(generation.completion_tokens for generation in expected)
+    assert sampler.sample(requests) == expected, "an abort is of one call"
+
+
 def test_no_requests_give_no_generations(sampler):
     assert sampler.sample([]) == []
 
