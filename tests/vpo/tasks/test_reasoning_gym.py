@@ -343,9 +343,9 @@ def test_what_does_not_fit_is_refused_at_the_door(name, options, message):
 @pytest.mark.parametrize(("name", "text"), [("coin_flip", "0"), ("game_of_life_halting", "[]")])
 def test_the_refused_scorers_do_what_they_are_refused_for(name, text):
     # If this fails, reasoning-gym has mended it, and the generator can be let in.
-    generator = make_generator(name, {}, 0, 20)
-    assert sum(generator.score_answer(text, generator[i]) for i in range(20)) > 18
-    assert len({generator[i]["answer"] for i in range(20)}) > 1
+    generator = make_generator(name, {}, 0, 100)
+    assert sum(generator.score_answer(text, generator[i]) for i in range(100)) > 85  # a chance can be 1
+    assert len({generator[i]["answer"] for i in range(100)}) > 1
 
 
 def test_a_formula_that_sympy_does_not_finish_is_judged_as_none_and_the_next_one_as_ever():
