@@ -77,7 +77,7 @@ def data(tmp_path):
 
 def dry_run(name: str, policy: Path, data: Path, **changes) -> None:
     options = dict(settings(name)["task_options"])
-    if name != "maze":
+    if name not in ("maze", "reasoning_gym"):  # they make their rows
         options["path"] = str(data / name)
     if name == "code":
         options |= {"runner": "tests.vpo.tasks.inline_runner.run", "max_tests": 3}
@@ -99,6 +99,7 @@ def dry_run(name: str, policy: Path, data: Path, **changes) -> None:
         ("musique", "hop_1, hop_2, hop_3, hop_4, answer_f1"),
         ("eureqa", "entity_A, entity_B, entity_C, entity_D, entity_E"),
         ("toolrl", "format, tool_name, arg_key, arg_value"),
+        ("reasoning_gym", "score, part_1, part_2, part_3, form, brief"),
         ("code", "test_1, test_2, test_3"),  # with a runner of the tests' own in place of a sandbox
     ],
 )
@@ -171,8 +172,10 @@ def test_the_weights_of_the_task_are_those_of_training(policy, data, monkeypatch
     assert seen["args"].component_weights is None  # equal shares, which is what none means
 
 
-def test_there_is_a_recipe_for_each_domain():
-    assert {settings(name)["task"] for name in DOMAINS} == set(list_tasks()) - {"knapsack"}  # ours, for tiny policies
+def test_there_is_a_recipe_for_each_task_of_language_models():
+    names = [*DOMAINS, "reasoning_gym"]
+    tiny = {"knapsack", "format_mixture"}  # ours, for tiny policies
+    assert {settings(name)["task"].partition(":")[0] for name in names} == set(list_tasks()) - tiny
 
 
 @pytest.mark.parametrize("name", DOMAINS)

@@ -35,7 +35,7 @@ def list_them() -> None:
         what = (type(task).__doc__ or "").strip().splitlines()[0]
         names = task.components
         shown = ", ".join(names) if len(names) <= 6 else f"{names[0]} to {names[-1]}"
-        typer.echo(f"{name:<10} {what}\n{'':<10} components: {shown}; answers in <{task.tag}_i>")
+        typer.echo(f"{name:<14} {what}\n{'':<14} components: {shown}; answers in <{task.tag}_i>")
     typer.echo("A task of your own is a .py file with a function under @task, or its dotted name.")
 
 

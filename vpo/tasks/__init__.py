@@ -17,6 +17,7 @@ _HOME = {
     "eureqa": ("vpo.tasks.eureqa", "EureqaTask"),
     "toolrl": ("vpo.tasks.toolrl", "ToolRLTask"),
     "code": ("vpo.tasks.code", "CodeTask"),
+    "reasoning_gym": ("vpo.tasks.reasoning_gym", "ReasoningGymTask"),
 }
 
 
@@ -29,7 +30,8 @@ def get_task(name: str, **options: Any) -> Any:
     """Task called ``name``, built with ``options``.
 
     Args:
-        name: One of `list_tasks`, or a task of one's own: a .py file with one function under `task`, or a dotted name.
+        name: One of `list_tasks`; ``reasoning_gym:GENERATOR``; or a task of one's own: a .py file with one function
+            under `task`, or a dotted name.
         **options: Of the task; `path` for most, which reads local files instead of the hub.
 
     Returns:
@@ -38,6 +40,11 @@ def get_task(name: str, **options: Any) -> Any:
     Raises:
         ValueError: No task has that name, or it has no such option.
     """
+    family, _, member = name.partition(":")
+    if family == "reasoning_gym" and (member or ":" not in name):
+        if "generator" in options:
+            raise ValueError("generator is given as an option: expected it in the name, as reasoning_gym:countdown.")
+        name, options = family, {"generator": member or None, **options}
     if name in _HOME:
         home, kind = _HOME[name]
         try:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import deque
 
 from vpo.tasks.maze.grid import Cell, Maze
+from vpo.tasks.maze.routes import RewardVariant, earned
 
 
-def oracle_front(maze: Maze) -> list[tuple[float, float, float, float]]:
+def oracle_front(maze: Maze, reward: RewardVariant = "linear") -> list[tuple[float, float, float, float]]:
     """Reward vectors that no other route dominates, by breadth-first search over (cell, items and lava visited)."""
-    special = [*sorted(maze.gold), *sorted(maze.diamonds), *sorted(maze.lava)]
+    special = [*sorted(maze.gold), *sorted(maze.diamonds), *sorted(maze.lava), *sorted(maze.bonus)]
     bit = {cell: 1 << i for i, cell in enumerate(special)}
     gold, diamonds, lava = len(maze.gold), len(maze.diamonds), len(maze.lava)
+    ends = (gold, gold + diamonds, gold + diamonds + lava)
     seen: set[tuple[Cell, int]] = {(maze.start, 0)}
     queue: deque[tuple[Cell, int, int]] = deque([(maze.start, 0, 0)])
     reached: set[int] = set()
@@ -30,8 +32,9 @@ def oracle_front(maze: Maze) -> list[tuple[float, float, float, float]]:
     vectors = set()
     for mask in reached:
         bits = [(mask >> i) & 1 for i in range(len(special))]
-        burnt = sum(bits[gold + diamonds :]) / lava if lava else 0.0
-        vectors.add((1.0, sum(bits[:gold]) / gold, sum(bits[gold : gold + diamonds]) / diamonds, 1.0 - burnt))
+        num_gold, num_diamonds = sum(bits[: ends[0]]), sum(bits[ends[0] : ends[1]])
+        num_lava = sum(bits[ends[1] : ends[2]])
+        vectors.add(earned(num_gold, num_diamonds, num_lava, maze, reward, has_bonus=any(bits[ends[2] :])))
     return sorted(
         v for v in vectors if not any(u != v and all(a >= b for a, b in zip(u, v, strict=True)) for u in vectors)
     )

@@ -8,8 +8,8 @@ from html import escape
 from vpo.tasks.maze.grid import Cell, Maze
 
 _CELL = 40
-_FILL = {"#": "#5b6068", "G": "#fbeaa8", "D": "#d3edfb", "L": "#f8cbb0", "S": "#ffffff", "E": "#ffffff", ".": "#ffffff"}
-_LETTER = {"S": "S", "E": "E", "G": "G", "D": "D", "L": "L"}
+_FILL = {"#": "#5b6068", "G": "#fbeaa8", "D": "#d3edfb", "L": "#f8cbb0", "B": "#e3d7f4"}
+_PLAIN = "#ffffff"
 # Okabe-Ito, readable to colour-blind eyes; dashes tell routes apart without colour.
 _STROKES = (("#0072B2", ""), ("#D55E00", "7 4"), ("#009E73", "2 4"), ("#CC79A7", "10 3 2 3"), ("#000000", "1 6"))
 
@@ -32,10 +32,9 @@ def draw_routes(maze: Maze, routes: Sequence[Sequence[Cell]], title: str) -> str
     for r, row in enumerate(maze.rows()):
         for c, symbol in enumerate(row):
             x, y = c * _CELL, r * _CELL
-            parts.append(
-                f'<rect x="{x}" y="{y}" width="{_CELL}" height="{_CELL}" fill="{_FILL[symbol]}" stroke="#b8bcc2"/>'
-            )
-            if symbol in _LETTER:
+            fill = _FILL.get(symbol, _PLAIN)
+            parts.append(f'<rect x="{x}" y="{y}" width="{_CELL}" height="{_CELL}" fill="{fill}" stroke="#b8bcc2"/>')
+            if symbol.isalpha():
                 parts.append(
                     f'<text x="{x + 5}" y="{y + 14}" font-size="12" font-family="sans-serif" fill="#222">'
                     f"{symbol}</text>"

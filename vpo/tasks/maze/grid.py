@@ -15,7 +15,7 @@ import json
 import random
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 Cell = tuple[int, int]
@@ -35,6 +35,7 @@ class MazeConfig:
         num_lava: Lava cells.
         budget_slack: Steps allowed beyond the longer of the two detours.
         max_budget: Mazes that need more steps than this are not kept; None for no limit.
+        bonus: Whether the middle cell is a bonus tile, as in the paper's mazes. What it does is the reward's matter.
 
     Raises:
         ValueError: A value is out of range, or the zones would overlap or leave no room.
@@ -47,6 +48,7 @@ class MazeConfig:
     num_lava: int = 3
     budget_slack: int = 2
     max_budget: int | None = 12
+    bonus: bool = False
 
     def __post_init__(self) -> None:
         if self.size < 4:
@@ -80,6 +82,7 @@ class Maze:
     diamonds: frozenset[Cell]
     lava: frozenset[Cell]
     budget: int
+    bonus: frozenset[Cell] = frozenset()
 
     @property
     def start(self) -> Cell:
@@ -110,15 +113,13 @@ class Maze:
         return {cell: tuple(n for d in steps if (n := (cell[0] + d[0], cell[1] + d[1])) in known) for cell in free}
 
     def symbol(self, cell: Cell) -> str:
-        """One character: S E # G D L or a dot."""
+        """One character: S E # G D L B or a dot."""
         if cell == self.start:
             return "S"
         if cell == self.exit:
             return "E"
-        for symbol, cells in (("#", self.walls), ("G", self.gold), ("D", self.diamonds), ("L", self.lava)):
-            if cell in cells:
-                return symbol
-        return "."
+        special = zip("#GDLB", (self.walls, self.gold, self.diamonds, self.lava, self.bonus), strict=True)
+        return next((symbol for symbol, cells in special if cell in cells), ".")
 
     def rows(self, hidden: Iterable[Cell] = ()) -> list[list[str]]:
         """Symbols by row; hidden cells show as a question mark."""
@@ -138,12 +139,12 @@ class Maze:
     def from_json(cls, text: str) -> Maze:
         """Inverse of :meth:`to_json`."""
         data = json.loads(text)
-        cells: dict[str, set[Cell]] = {symbol: set() for symbol in "#GDLSE."}
+        cells: dict[str, set[Cell]] = {symbol: set() for symbol in "#GDLBSE."}
         for r, row in enumerate(data["rows"]):
             for c, symbol in enumerate(row):
                 cells[symbol].add((r, c))
-        walls, gold, diamonds, lava = (frozenset(cells[symbol]) for symbol in "#GDL")
-        return cls(len(data["rows"]), walls, gold, diamonds, lava, data["budget"])
+        walls, gold, diamonds, lava, bonus = (frozenset(cells[symbol]) for symbol in "#GDLB")
+        return cls(len(data["rows"]), walls, gold, diamonds, lava, data["budget"], bonus)
 
 
 def distances(maze: Maze, origin: Cell, avoid: frozenset[Cell] = frozenset()) -> dict[Cell, int]:
@@ -170,9 +171,10 @@ def draw_maze(config: MazeConfig, rng: random.Random) -> Maze | None:
     size, last = config.size, config.size - 1
     corners = {(0, 0), (last, last), (0, last), (last, 0)}
     cells = [(r, c) for r in range(size) for c in range(size)]
-    inner = [cell for cell in cells if cell not in corners]
+    bonus = frozenset({(size // 2, size // 2)} if config.bonus else ())
+    inner = [cell for cell in cells if cell not in corners and cell not in bonus]
     walls = set(rng.sample(inner, round(config.wall_share * len(inner))))
-    taken = set(walls)
+    taken = walls | bonus
     zones = []
     for corner in ((0, last), (last, 0)):
         room = [cell for cell in zone(corner, config.zone_radius, size) if cell not in taken]
@@ -185,9 +187,9 @@ def draw_maze(config: MazeConfig, rng: random.Random) -> Maze | None:
     if len(room) < config.num_lava:
         return None
     lava = frozenset(rng.sample(room, config.num_lava))
-    bare = Maze(size, frozenset(walls), zones[0], zones[1], lava, budget=0)
+    bare = Maze(size, frozenset(walls), zones[0], zones[1], lava, budget=0, bonus=bonus)
     budget = _budget(bare, config)
-    return None if budget is None else Maze(size, bare.walls, bare.gold, bare.diamonds, lava, budget)
+    return None if budget is None else replace(bare, budget=budget)
 
 
 def _budget(maze: Maze, config: MazeConfig) -> int | None:
@@ -200,6 +202,8 @@ def _budget(maze: Maze, config: MazeConfig) -> int | None:
     if config.max_budget is not None and budget > config.max_budget:
         return None
     if distances(maze, maze.start, maze.lava).get(maze.exit, budget + 1) > budget:
+        return None
+    if any(cell not in start for cell in maze.bonus):
         return None
     tour = distances(maze, gold)[diamonds] + min(start[gold] + end[diamonds], start[diamonds] + end[gold])
     return budget if tour > budget else None

@@ -5,6 +5,10 @@
 is not adjacent ends the route there, and so does a word that is no step. Components (VPO, arXiv 2605.22817):
 completion, share of gold, share of diamonds, 1 - share of lava; all zero unless the exit is reached within the budget.
 Items count up to the exit only.
+
+The authors' files disagree on what these shares earn (both in their code, commit 767db79): "linear", the shares
+themselves, is what their record of the paper's runs says; "convex_bonus", the squares of the three shares, times 1.5
+and cut at 1 if the bonus tile was visited, is what their generator writes into its rows.
 """
 
 from __future__ import annotations
@@ -17,8 +21,10 @@ from typing import Literal
 from vpo.tasks.maze.grid import MOVES, Cell, Maze, distances, zone
 
 Notation = Literal["cells", "moves", "directions"]
+RewardVariant = Literal["linear", "convex_bonus"]
 COMPONENTS = ("completion", "gold", "diamonds", "no_lava")
 WORDS = {"U": "UP", "D": "DOWN", "L": "LEFT", "R": "RIGHT"}
+_BONUS = 1.5
 _STEPS = {"moves": MOVES, "directions": {WORDS[name]: step for name, step in MOVES.items()}}
 _STEP_NAMES = {notation: {step: name for name, step in steps.items()} for notation, steps in _STEPS.items()}
 
@@ -66,22 +72,46 @@ def walk(text: str, maze: Maze, notation: Notation) -> Walk:
     return Walk(tuple(visited), False)
 
 
-def reward_vector(cells: Iterable[Cell], maze: Maze) -> tuple[float, float, float, float]:
+def reward_vector(
+    cells: Iterable[Cell], maze: Maze, reward: RewardVariant = "linear"
+) -> tuple[float, float, float, float]:
     """Components of a route that reached the exit, from the cells it visited."""
     visited = set(cells)
-    lava = len(visited & maze.lava) / len(maze.lava) if maze.lava else 0.0
-    return (
-        1.0,
-        len(visited & maze.gold) / len(maze.gold),
-        len(visited & maze.diamonds) / len(maze.diamonds),
-        1.0 - lava,
-    )
+    taken = [len(visited & kind) for kind in (maze.gold, maze.diamonds, maze.lava)]
+    return earned(*taken, maze, reward, has_bonus=not visited.isdisjoint(maze.bonus))
 
 
-def score_route(text: str, maze: Maze, notation: Notation) -> tuple[float, float, float, float]:
+def earned(
+    num_gold: int, num_diamonds: int, num_lava: int, maze: Maze, reward: RewardVariant, has_bonus: bool
+) -> tuple[float, float, float, float]:
+    """What a finished route earns for what it visited.
+
+    Args:
+        num_gold: Gold cells visited.
+        num_diamonds: Diamond cells visited.
+        num_lava: Lava cells visited.
+        maze: Says how many there are.
+        reward: "linear" or "convex_bonus", see the module's docstring.
+        has_bonus: Whether it visited the bonus tile.
+    """
+    burnt = num_lava / len(maze.lava) if maze.lava else 0.0
+    shares = (num_gold / len(maze.gold), num_diamonds / len(maze.diamonds), 1.0 - burnt)
+    if reward == "convex_bonus":
+        factor = _BONUS if has_bonus else 1.0
+        shares = (
+            min(factor * shares[0] ** 2, 1.0),
+            min(factor * shares[1] ** 2, 1.0),
+            min(factor * shares[2] ** 2, 1.0),
+        )
+    return (1.0, *shares)
+
+
+def score_route(
+    text: str, maze: Maze, notation: Notation, reward: RewardVariant = "linear"
+) -> tuple[float, float, float, float]:
     """Reward vector (completion, gold, diamonds, no_lava) of an answer's text."""
     taken = walk(text, maze, notation)
-    return reward_vector(taken.cells, maze) if taken.reached_exit else (0.0, 0.0, 0.0, 0.0)
+    return reward_vector(taken.cells, maze, reward) if taken.reached_exit else (0.0, 0.0, 0.0, 0.0)
 
 
 def route_kind(text: str, maze: Maze, notation: Notation, zone_radius: int = 2) -> str:
@@ -119,11 +149,15 @@ def random_route(maze: Maze, rng: random.Random, waypoint: Cell | None = None) -
 
 
 def teacher_route(maze: Maze, rng: random.Random, direct: float = 0.6) -> list[Cell]:
-    """A random feasible route for the warm start: direct, else by one gold cell or one diamond cell (half each)."""
+    """A random feasible route for the warm start: direct, else by one gold cell or one diamond cell (half each).
+
+    A third of the direct ones go by the bonus tile where there is one, if the budget allows it.
+    """
     for _ in range(8):
         draw = rng.random()
         items = maze.gold if draw < direct + (1 - direct) / 2 else maze.diamonds
-        waypoint = None if draw < direct else rng.choice(sorted(items))
+        through = maze.bonus if draw < direct / 3 else ()
+        waypoint = rng.choice(sorted(items)) if draw >= direct else next(iter(through), None)
         route = random_route(maze, rng, waypoint)
         if route is not None:
             return route

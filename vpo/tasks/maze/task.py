@@ -14,6 +14,7 @@ from vpo.tasks.maze.routes import (
     COMPONENTS,
     WORDS,
     Notation,
+    RewardVariant,
     cell_name,
     route_kind,
     score_route,
@@ -37,6 +38,8 @@ class MazeTask:
     Args:
         maze: What the mazes look like; a mapping is taken as the fields of a `MazeConfig`, as recipes give it.
         notation: ``cells`` (learned far sooner by a small policy), ``moves``, or ``directions`` (moves in words).
+        reward: ``linear``, the shares themselves, or ``convex_bonus``, their squares, times 1.5 on a route by the bonus
+            tile (which ``maze.bonus`` lays): the authors' files disagree on it, see `vpo.tasks.maze.routes`.
         wording: ``grid``, for a policy that knows nothing else; ``chat``, for a language model. The latter does not say
             how many routes to give: that is the trainer's request (``ask_for_answers``).
         hidden_share: Share of the cells shown as a question mark, drawn by maze; start and exit are always shown.
@@ -48,6 +51,7 @@ class MazeTask:
     wording: Literal["grid", "chat"] = "grid"
     hidden_share: float = 0.0
     seed: int = 0
+    reward: RewardVariant = "linear"
 
     name = "maze"
     components = COMPONENTS
@@ -63,6 +67,13 @@ class MazeTask:
             raise ValueError(f"wording is {self.wording!r}: expected 'grid' or 'chat'.")
         if isinstance(self.maze, Mapping):
             object.__setattr__(self, "maze", MazeConfig(**self.maze))
+        if self.reward not in get_args(RewardVariant):
+            raise ValueError(f"reward is {self.reward!r}: expected one of {', '.join(get_args(RewardVariant))}.")
+        if self.reward == "convex_bonus" and not self.maze.bonus:
+            raise ValueError(
+                "reward is 'convex_bonus' and the mazes have no bonus tile: expected one to pay for. Set bonus: true "
+                "in maze, or reward to 'linear'."
+            )
 
     def answer_format(self, num_answers: int) -> AnswerFormat:
         """How ``num_answers`` routes stand in one completion."""
@@ -85,7 +96,7 @@ class MazeTask:
     def row(self, maze: Maze, num_answers: int) -> dict[str, Any]:
         """Dataset row of a maze: ``prompt`` and the JSON of the maze for the reward function."""
         if self.wording == "chat":
-            message = {"role": "user", "content": explain(maze, self.notation, self._hidden(maze))}
+            message = {"role": "user", "content": explain(maze, self.notation, self._hidden(maze), self.reward)}
             return {"prompt": [message], "maze": maze.to_json()}
         return {"prompt": self.prompt(maze, num_answers), "maze": maze.to_json()}
 
@@ -103,7 +114,7 @@ class MazeTask:
 
     def score(self, answer: str, row: Mapping[str, Any]) -> tuple[float, ...]:
         """Reward vector of one route."""
-        return score_route(answer, Maze.from_json(row["maze"]), self.notation)
+        return score_route(answer, Maze.from_json(row["maze"]), self.notation, self.reward)
 
     def label(self, answer: str, row: Mapping[str, Any]) -> str:
         """Kind of a route by the zones it passes; says nothing about success."""
@@ -118,7 +129,8 @@ class MazeTask:
         ) -> list[tuple[float, ...]]:
             known = {text: Maze.from_json(text) for text in set(maze)}
             answers = map(completion_text, completions)  # chat messages where the prompt was one
-            return [score_route(answer, known[m], self.notation) for answer, m in zip(answers, maze, strict=True)]
+            rows = zip(answers, maze, strict=True)
+            return [score_route(answer, known[m], self.notation, self.reward) for answer, m in rows]
 
         maze_reward.components = self.components  # type: ignore[attr-defined]
         return [maze_reward]
@@ -137,7 +149,7 @@ class MazeTask:
 
     def front(self, maze: Maze) -> list[tuple[float, float, float, float]]:
         """Reward vectors that no other route dominates."""
-        return oracle_front(maze)
+        return oracle_front(maze, self.reward)
 
     def mutation_prefix(self, answer: str, row: dict[str, Any], rng: random.Random, num_answers: int) -> str:
         """Completion cut in the middle of a parent's route, for the policy to continue: how search varies a route."""
@@ -152,7 +164,7 @@ class MazeTask:
         size = range(self.maze.size)
         steps = list(WORDS) if self.notation == "moves" else list(WORDS.values())
         cells = [cell_name((r, c)) for r in size for c in size] if self.notation == "cells" else steps
-        symbols = [s for s in "SE#GDL.?" if s not in cells]
+        symbols = [s for s in ("SE#GDLB.?" if self.maze.bonus else "SE#GDL.?") if s not in cells]
         longest = self.maze.max_budget or self.maze.size**2 + self.maze.budget_slack
         numbers = [str(n) for n in range(1, max(longest, num_answers) + 1)]
         tags = [f"<{slash}{self.tag}_{i}>" for i in range(1, num_answers + 1) for slash in ("", "/")]
