@@ -17,7 +17,7 @@ import pytest
 
 from tests.ray_cluster import RayCluster, descendants, listening, ray_cluster
 from tests.vpo.sandbox.onlookers import new_mark, processes, wait_until
-from vpo.cluster.connection import Connection
+from vpo.cluster.connection import Connection, Node
 from vpo.sandbox import Job, JobPool, Limits, NotEnforced, RaySandbox, Result, Sandbox
 from vpo.sandbox.ray_node import SandboxNode
 from vpo.sandbox.ray_pool import _JobWork
@@ -230,6 +230,21 @@ def test_what_is_sent_is_json_and_holds_code_and_cases_alone() -> None:
     (payload,) = _JobWork(Job(DOUBLE, [[1], [2]], "f"), LIMITS).arguments()
     assert json.loads(payload) == {"code": DOUBLE, "entry": "f", "cases": [[1], [2]], "limits": vars(LIMITS)}
     assert Job.from_payload(payload) == Job(DOUBLE, [[1], [2]], "f", LIMITS)
+
+
+def test_what_a_node_does_not_enforce_is_the_error_of_one_machine_and_names_the_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(**arguments: Any) -> Sandbox:
+        raise NotEnforced({"landlock": "it is switched off"})
+
+    monkeypatch.setattr("vpo.sandbox.ray_node.Sandbox", refuse)
+    answer = asyncio.run(SandboxNode({}).start())
+    box = RaySandbox.__new__(RaySandbox)
+    box._nodes = {"0123456789": Node("0123456789", "10.0.0.7", 4)}
+    with pytest.raises(NotEnforced, match="no_landlock: it is switched off") as caught:
+        box._welcome("0123456789", answer)
+    assert caught.value.__notes__ == ["The host is node 10.0.0.7 (01234567) of the Ray cluster."]
 
 
 def test_an_actor_where_gpus_or_heavy_libraries_are_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
