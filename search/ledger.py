@@ -126,6 +126,7 @@ def row_of(problem_id: str, round_number: int, result: Result, wall: Mapping[str
         "inspirations": list(proposal.inspirations),
         "prefix": proposal.prefix,
         "prompt_hash": _prompt_hash(proposal),
+        "island": proposal.island,
         "text": generation.text,
         "prompt_tokens": generation.prompt_tokens,
         "completion_tokens": generation.completion_tokens,
@@ -156,7 +157,12 @@ def result_of(row: Row) -> Result:
     return Result(
         number=row["number"],
         seed=row["seed"],
-        proposal=Proposal(parents=parents, inspirations=tuple(row.get("inspirations", ())), prefix=row["prefix"]),
+        proposal=Proposal(
+            parents=parents,
+            inspirations=tuple(row.get("inspirations", ())),
+            prefix=row["prefix"],
+            island=row.get("island", 0),
+        ),
         generation=Generation(
             request_id=row["request"],
             text=row["text"],
