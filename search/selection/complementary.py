@@ -32,7 +32,7 @@ def complementary(
     Args:
         vectors: (N, D) finite rewards, higher is better.
         chosen: Rows that are in the set already, e.g. the parent; may be empty.
-        num: How many to add at most. Fewer are added once nobody adds anything.
+        num: How many to add at most. Fewer are added once nobody adds anything to the set.
         rng: Breaks ties; None takes the first row.
         weights: (K, D) weightings over which the expectation runs; None for the D corners of the simplex.
 
@@ -59,13 +59,13 @@ def greedy_cover(
 ) -> list[int]:
     """The same on (K, N) values that are laid out by taste, for many calls on one population."""
     added: list[int] = []
-    floor = columns.min(axis=1)  # an empty set is worth as much as the worst of all under every taste
+    floor = columns.min(axis=1)  # what an empty set is worth under each taste
     covered = np.maximum(floor, columns[:, chosen].max(axis=1)) if len(chosen) else floor
     smallest = _ROUNDING * float((columns.max(axis=1) - floor).sum())
     while len(added) < num:
         gains = np.maximum(columns - covered[:, None], 0).sum(axis=0)
         largest = gains.max()
-        if largest <= smallest:
+        if largest <= smallest and (len(chosen) or added):  # but the first of all is better than nobody
             break
         tied = np.flatnonzero(gains >= largest - smallest)
         index = int(tied[0] if rng is None else tied[rng.randrange(len(tied))])

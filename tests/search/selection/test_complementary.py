@@ -44,7 +44,7 @@ def test_greedy_set_reaches_its_guaranteed_share_of_the_best_set(vectors, num):
     floor = np.mean(np.min(vectors, axis=0))
     best = max(worth(vectors, chosen) for chosen in combinations(range(len(vectors)), num))
     found = complementary(vectors, [], num)
-    reached = worth(vectors, found) - floor if found else 0.0
+    reached = worth(vectors, found) - floor
     assert reached >= (1 - 1 / np.e) * (best - floor) - 1e-9
 
 
@@ -61,6 +61,12 @@ def test_common_scale_and_origins_do_not_matter(vectors, scale, data):
     shifts = data.draw(st.tuples(*[st.integers(-3, 3)] * len(vectors[0])))
     other = [tuple(scale * r + s for r, s in zip(v, shifts, strict=True)) for v in vectors]
     assert complementary(other, [0], 3) == complementary(vectors, [0], 3)
+
+
+def test_an_empty_set_gets_its_first_member_even_if_all_are_alike():
+    assert complementary([(1.0, 2.0)], [], 3) == [0]
+    assert complementary([(1.0, 2.0), (1.0, 2.0)], [], 3) == [0]
+    assert complementary([(1.0, 2.0), (1.0, 2.0)], [1], 3) == []
 
 
 def test_ties_are_broken_by_the_generator_or_by_the_first_row():
