@@ -20,9 +20,19 @@ if TYPE_CHECKING:
     from search.model_sampler import ModelSampler as ModelSampler
     from search.problem import Problem as Problem
     from search.problem import TaskProblem as TaskProblem
+    from search.procedures import PUCT as PUCT
+    from search.procedures import Beam as Beam
     from search.procedures import BestOfN as BestOfN
+    from search.procedures import DominatedNoveltySearch as DominatedNoveltySearch
     from search.procedures import Evolution as Evolution
+    from search.procedures import LexicaseEvolution as LexicaseEvolution
+    from search.procedures import MapElites as MapElites
+    from search.procedures import ParetoEvolution as ParetoEvolution
     from search.procedures import Procedure as Procedure
+    from search.procedures import Revision as Revision
+    from search.procedures import SelfConsistency as SelfConsistency
+    from search.procedures import SignatureIslands as SignatureIslands
+    from search.procedures import get_procedure as get_procedure
     from search.records import Candidate as Candidate
     from search.records import Evaluation as Evaluation
     from search.records import Generation as Generation
@@ -34,6 +44,7 @@ if TYPE_CHECKING:
     from search.records import Variation as Variation
     from search.samplers import Sampler as Sampler
     from search.samplers import ScriptedSampler as ScriptedSampler
+    from search.selection import complementary as complementary
     from search.selection import lexicase as lexicase
 
 _HOME = {
@@ -49,6 +60,16 @@ _HOME = {
     "Problem": "problem",
     "TaskProblem": "problem",
     "BestOfN": "procedures",
+    "Beam": "procedures",
+    "DominatedNoveltySearch": "procedures",
+    "LexicaseEvolution": "procedures",
+    "MapElites": "procedures",
+    "ParetoEvolution": "procedures",
+    "PUCT": "procedures",
+    "Revision": "procedures",
+    "SelfConsistency": "procedures",
+    "SignatureIslands": "procedures",
+    "get_procedure": "procedures",
     "Evolution": "procedures",
     "Procedure": "procedures",
     "Candidate": "records",
@@ -62,6 +83,7 @@ _HOME = {
     "Variation": "records",
     "Sampler": "samplers",
     "ScriptedSampler": "samplers",
+    "complementary": "selection",
     "lexicase": "selection",
 }
 

@@ -134,3 +134,41 @@ def test_priors_are_the_linear_ranks_of_the_paper():
     bonus = np.array([scores(procedure)[str(i)] - i for i in range(4)])  # nobody but the root was expanded
     # weights N - rank with N = 5 and the root last: 5 4 3 2 for values 3 2 1 0; scale 3, sqrt(1 + 4)
     assert bonus == pytest.approx(3 * math.sqrt(5) * np.array([2, 3, 4, 5]) / 15)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_agree_with_the_formula_written_out_over_a_whole_search(seed):
+    """Visits, best children and ranks from the list of results alone, in plain Python."""
+    play = Play(PUCT(show, exploration=0.7), seed=seed, num_slots=6).rounds(12, batch=3)
+    parent_of, value_of = {}, {}  # by answer, the root is None
+    visits, best_child = {None: 0}, {}
+    name_of: dict[int, str] = {}
+    for told in play.results:
+        expanded = name_of[told.proposal.parents[0]] if told.proposal.parents else None
+        line = [expanded]
+        while line[-1] is not None:
+            line.append(parent_of[line[-1]])
+        for name in line:
+            visits[name] = visits.get(name, 0) + 1
+        valid = [c for c in told.candidates if c.status == "ok"]
+        for candidate in valid:
+            best_child[expanded] = max(best_child.get(expanded, -math.inf), candidate.scalar)
+        fresh = {}
+        for candidate in sorted(valid, key=lambda c: -c.scalar):
+            if candidate.answer not in value_of:
+                fresh.setdefault(candidate.answer, candidate)
+        for answer, candidate in list(fresh.items())[:2]:
+            parent_of[answer], value_of[answer], name_of[candidate.id] = expanded, candidate.scalar, answer
+    ranked = [*sorted(value_of, key=lambda answer: -value_of[answer]), None]  # stable: the earlier of equals first
+    num, scale = len(ranked), max(value_of.values()) - min(value_of.values())
+    expected = {
+        name: best_child.get(name, value_of.get(name))
+        + 0.7
+        * scale
+        * (num - rank)
+        / (num * (num + 1) / 2)
+        * math.sqrt(1 + len(play.results))
+        / (1 + visits.get(name, 0))
+        for rank, name in enumerate(ranked)
+    }
+    assert scores(play.procedure) == pytest.approx(expected)
