@@ -27,9 +27,19 @@ if TYPE_CHECKING:
     from search.openai_sampler import OpenAISampler as OpenAISampler
     from search.problem import Problem as Problem
     from search.problem import TaskProblem as TaskProblem
+    from search.procedures import PUCT as PUCT
+    from search.procedures import Beam as Beam
     from search.procedures import BestOfN as BestOfN
+    from search.procedures import DominatedNoveltySearch as DominatedNoveltySearch
     from search.procedures import Evolution as Evolution
+    from search.procedures import LexicaseEvolution as LexicaseEvolution
+    from search.procedures import MapElites as MapElites
+    from search.procedures import ParetoEvolution as ParetoEvolution
     from search.procedures import Procedure as Procedure
+    from search.procedures import Revision as Revision
+    from search.procedures import SelfConsistency as SelfConsistency
+    from search.procedures import SignatureIslands as SignatureIslands
+    from search.procedures import get_procedure as get_procedure
     from search.ray_sampler import RaySampler as RaySampler
     from search.records import Candidate as Candidate
     from search.records import Evaluation as Evaluation
@@ -47,6 +57,7 @@ if TYPE_CHECKING:
     from search.samplers import ScriptedSampler as ScriptedSampler
     from search.samplers import StreamingSampler as StreamingSampler
     from search.seed_check import check_seeds as check_seeds
+    from search.selection import complementary as complementary
     from search.selection import lexicase as lexicase
     from search.trainer_sampler import SearchDuringTraining as SearchDuringTraining
     from search.trainer_sampler import TrainerSampler as TrainerSampler
@@ -72,6 +83,16 @@ _HOME = {
     "Problem": "problem",
     "TaskProblem": "problem",
     "BestOfN": "procedures",
+    "Beam": "procedures",
+    "DominatedNoveltySearch": "procedures",
+    "LexicaseEvolution": "procedures",
+    "MapElites": "procedures",
+    "ParetoEvolution": "procedures",
+    "PUCT": "procedures",
+    "Revision": "procedures",
+    "SelfConsistency": "procedures",
+    "SignatureIslands": "procedures",
+    "get_procedure": "procedures",
     "Evolution": "procedures",
     "Procedure": "procedures",
     "RaySampler": "ray_sampler",
@@ -91,6 +112,7 @@ _HOME = {
     "ScriptedSampler": "samplers",
     "StreamingSampler": "samplers",
     "check_seeds": "seed_check",
+    "complementary": "selection",
     "lexicase": "selection",
     "SearchDuringTraining": "trainer_sampler",
     "TrainerSampler": "trainer_sampler",

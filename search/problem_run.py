@@ -73,7 +73,6 @@ class ProblemRun:
         self.results: list[Result] = []
         self.account = Account(budget)
         self.evaluations = Evaluations(problem)
-        self.num_open = 0
         self.finished = False
         self.solved = False
         self.best: float | None = None
@@ -86,6 +85,7 @@ class ProblemRun:
         self._numbering = Numbering()
         self._next_number = 0
         self._aborted = (0, 0)
+        self._open: dict[int, Proposal] = {}  # asked for and not told, oldest first
         self._worst = Cost(problem.num_answers, sampling.max_new_tokens)
         least = self._worst + self._reading(problem.prompt, "")
         if not budget.covers(least):
@@ -93,6 +93,11 @@ class ProblemRun:
                 f"{budget} cannot hold one request of problem {problem.id!r}, which may cost {least}: "
                 "raise the budget, or lower max_new_tokens or the number of answers."
             )
+
+    @property
+    def num_open(self) -> int:
+        """Requests that are asked for and not told yet."""
+        return len(self._open)
 
     def ask(self, most: int) -> list[Ticket]:
         """Reserve what the budget still covers, at most ``most`` requests, and let the procedure fill it.
@@ -107,7 +112,7 @@ class ProblemRun:
         proposals: list[Proposal] = []
         if num:
             rng = ask_rng(self._run_seed, self.problem.id, self._next_number)
-            proposals = self._procedure.ask(num, rng)
+            proposals = self._procedure.ask(num, rng, tuple(self._open.values()))
         if len(proposals) > num:
             raise ValueError(
                 f"ask({num}) of {type(self._procedure).__name__} gave {len(proposals)} proposals, expected at most as "
@@ -115,7 +120,7 @@ class ProblemRun:
             )
         tickets = self._reserve(proposals)
         self._next_number += len(tickets)
-        self.num_open += len(tickets)
+        self._open.update((ticket.number, ticket.proposal) for ticket in tickets)
         self.finished = self.finished or self.num_open == 0
         return tickets
 
@@ -130,8 +135,8 @@ class ProblemRun:
             for candidate in result.candidates:
                 self.best = candidate.scalar if self.best is None else max(self.best, candidate.scalar)
             results.append(result)
+            del self._open[ticket.number]
             self.solved = self.solved or self.solves(outcome)
-        self.num_open -= len(results)
         self.results.extend(results)
         if results:
             self._procedure.tell(results)
@@ -145,7 +150,7 @@ class ProblemRun:
         """Give back requests that are not sent or not told any more."""
         for ticket in tickets:
             self.account.release(ticket.worst)
-            self.num_open -= 1
+            del self._open[ticket.number]
 
     def give_up(self, returned: Iterable[tuple[int, int]], cut_off: Iterable[int]) -> None:
         """Note (number, tokens) of what came back and will not be told, and the numbers of what was under way."""

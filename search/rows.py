@@ -37,6 +37,7 @@ def generation_row(
         "inspirations": list(proposal.inspirations),
         "prefix": proposal.prefix,
         "prompt_hash": prompt_hash(proposal),
+        "island": proposal.island,
         "text": generation.text,
         "prompt_tokens": generation.prompt_tokens,
         "completion_tokens": generation.completion_tokens,
@@ -58,14 +59,19 @@ def generation_of(row: Row) -> Generation:
 
 def proposal_of(row: Row) -> Proposal:
     """Read the proposal back, but for a prompt of its own: of that the row holds the hash alone."""
-    return Proposal(parents=tuple(row["parents"]), inspirations=tuple(row["inspirations"]), prefix=row["prefix"])
+    return Proposal(
+        parents=tuple(row["parents"]),
+        inspirations=tuple(row["inspirations"]),
+        prefix=row["prefix"],
+        island=row["island"],
+    )
 
 
 def same_request(row: Row, proposal: Proposal, request: Request) -> bool:
     """Whether a row answers this very request."""
-    theirs = (row["request"], row["seed"], row["parents"], row["inspirations"], row["prefix"], row["prompt_hash"])
-    parents, inspirations = list(proposal.parents), list(proposal.inspirations)
-    return theirs == (request.id, request.seed, parents, inspirations, proposal.prefix, prompt_hash(proposal))
+    ours = generation_row("", 0, proposal, request, generation_of(row), {})
+    names = ("request", "seed", "parents", "inspirations", "prefix", "prompt_hash", "island")
+    return all(row[name] == ours[name] for name in names)
 
 
 def evaluation_row(problem_id: str, number: int, answers: Iterable[Judged], wall: Mapping[str, float]) -> Row:

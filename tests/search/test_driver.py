@@ -262,7 +262,7 @@ def test_changed_scalar_is_noticed(tmp_path):
 
 def test_changed_batch_cannot_leave_rows_behind(tmp_path):
     class Lazy(BestOfN):
-        def ask(self, num, rng):
+        def ask(self, num, rng, pending=()):
             return []
 
     search_toys(best_of_n, path=tmp_path / "run.jsonl")
@@ -285,7 +285,7 @@ def test_procedure_may_ask_for_less_and_ends_its_problem_by_asking_for_nothing()
         def __init__(self):
             self.left = 2
 
-        def ask(self, num, rng):
+        def ask(self, num, rng, pending=()):
             return [Proposal()] if self.left else []
 
         def tell(self, results):
@@ -297,7 +297,7 @@ def test_procedure_may_ask_for_less_and_ends_its_problem_by_asking_for_nothing()
 
 def test_budget_that_a_procedure_leaves_unasked_is_there_in_later_rounds():
     class OneByOne(BestOfN):
-        def ask(self, num, rng):
+        def ask(self, num, rng, pending=()):
             return [Proposal()]
 
     (result,) = search_toys(lambda problem: OneByOne(), num=1)
@@ -395,7 +395,7 @@ def test_problem_that_breaks_its_contract_is_stopped(method, value, message):
 
 def test_procedure_that_proposes_too_much_is_stopped():
     class Greedy(BestOfN):
-        def ask(self, num, rng):
+        def ask(self, num, rng, pending=()):
             return [Proposal()] * (num + 1)
 
     with pytest.raises(ValueError, match=r"ask\(4\) of Greedy gave 5 proposals"):
@@ -408,7 +408,7 @@ def test_overlapping_rounds_know_one_round_less_and_are_as_reproducible(tmp_path
     class Watching(Evolution):
         told = 0
 
-        def ask(self, num, rng):
+        def ask(self, num, rng, pending=()):
             knew.append(self.told)
             return super().ask(num, rng)
 

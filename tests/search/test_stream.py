@@ -78,7 +78,7 @@ def test_request_is_asked_for_when_all_but_the_window_before_it_are_told():
     class Watching(Evolution):
         told = asked = 0
 
-        def ask(self, num, rng):
+        def ask(self, num, rng, pending=()):
             for _ in range(num):
                 knew[self.asked] = self.told
                 self.asked += 1
@@ -497,7 +497,7 @@ def test_procedure_that_wants_nothing_now_is_asked_again_after_the_next_result()
     class Careful(BestOfN):
         asked = told = 0
 
-        def ask(self, num, rng):
+        def ask(self, num, rng, pending=()):
             return [Proposal()] if self.told % 3 == 0 and self.told < 9 else []
 
         def tell(self, results):
@@ -509,7 +509,7 @@ def test_procedure_that_wants_nothing_now_is_asked_again_after_the_next_result()
     class Pairs(BestOfN):
         told = 0
 
-        def ask(self, num, rng):
+        def ask(self, num, rng, pending=()):
             return [Proposal()] * (num if self.told % 2 == 0 and self.told < 10 else 0)
 
         def tell(self, results):
