@@ -1,4 +1,4 @@
-"""Are the alarms' false-alarm rates what they say, and what do they cost in power? Beside the tests one would write first.
+"""Are the alarms' rates of false ones what they say, and what do they cost in power? Beside the tests written first.
 
 64 prompts with 8 samples each and 10 looks; watched is the share of one format, with the bound at .6. Prompts differ
 as much as an intra-prompt correlation of rho says (beta-binomial), fresh at each look or one panel throughout. Null

@@ -1,8 +1,8 @@
 """Alarms with a guarantee in words: several things are watched at once, look after look, and one rate covers them all.
 
 A *channel* is a number in [0, 1] for each prompt and a bound that its mean should not exceed. The evidence of all
-channels is averaged, which keeps its guarantee (a mean of e-values is one), so that watching more formats does not raise
-the rate of false alarms; it costs a factor of their number. Which channels an alarm names is decided by the e-BH
+channels is averaged, which keeps its guarantee (a mean of e-values is one): watching more formats raises no more false
+alarms, it costs a factor of their number. Which channels an alarm names is decided by the e-BH
 procedure (Wang and Ramdas, arXiv 2009.02824), whatever they have in common.
 """
 
@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike
 from eval.evidence import Evidence
 
 ASSUMPTION = (
-    "Prompts of a look are drawn, and their samples decoded, independently of each other given the policy: fresh prompts "
-    "at each look, or a fixed panel sampled at a temperature above 0 with new seeds. Greedy decoding, a prompt that counts "
-    "twice, rollouts of an older policy, and a changed template or temperature break it."
+    "Prompts of a look are drawn, and their samples decoded, independently of each other given the policy: fresh "
+    "prompts at each look, or a fixed panel sampled at a temperature above 0 with new seeds. Greedy decoding, a prompt "
+    "that counts twice, rollouts of an older policy, and a changed template or temperature break it."
 )
 
 
@@ -85,9 +85,12 @@ class FalseAlarms:
     def guarantee(self) -> str:
         """The guarantee in words."""
         if self.run_length is not None:
-            return f"If no channel's mean is above its bound, it takes {self.run_length:g} looks on average, or more, to an alarm."
+            return (
+                f"If no channel's mean is above its bound, an alarm takes {self.run_length:g} looks or more on average."
+            )
         during = f"over {self.looks} looks" if self.looks else "however many looks there are"
-        return f"If no channel's mean is ever above its bound, the chance of any alarm is at most {self.rate:.2g} {during}."
+        never = "If no channel's mean is ever above its bound"
+        return f"{never}, the chance of any alarm is at most {self.rate:.2g} {during}."
 
 
 @dataclass(frozen=True)
@@ -159,8 +162,8 @@ class AlarmPanel:
         """
         if unknown := sorted(values.keys() - self.evidence.keys()):
             raise ValueError(
-                f"channels {unknown} are unknown: expected some of {sorted(self.evidence)}. Channels are fixed before the "
-                "first look; give new ones to a new panel."
+                f"channels {unknown} are unknown: expected some of {sorted(self.evidence)}. Channels are fixed before "
+                "the first look; give new ones to a new panel."
             )
         for name, given in values.items():
             self.evidence[name].look(given)

@@ -8,7 +8,8 @@ sampled independently given the policy, so the expected factor is ``prod_x (1 + 
 of the means is at most ``(1 + b (mu - c))^P <= 1``. Prompts may differ as they like, but a bet must not change within a
 look. On a fixed panel of prompts the same holds of single *samples*: given the policy they are decoded independently,
 and the mean is the panel's; a sample is then a unit of its own, and evidence grows faster by far. With fresh prompts at
-each look, luck in which prompts are drawn is shared by a prompt's samples, and the unit must be the prompt. Capital ``1 / alpha`` is therefore reached with probability ``alpha`` at most, however long one looks (Ville).
+each look, luck in which prompts are drawn is shared by a prompt's samples, and the unit must be the prompt.
+Capital ``1 / alpha`` is therefore reached with probability ``alpha`` at most, however long one looks (Ville).
 
 Three processes are kept for every bet, and averaged over bets, which keeps their guarantees and needs no tuning:
 
