@@ -94,7 +94,7 @@ def _parse(text: str) -> ast.expr | None:
 def _degree(node: ast.expr, calls: int) -> float:
     """About the degree that a formula has when it is multiplied out; infinite for what is not allowed."""
     if isinstance(node, ast.Constant):
-        return 0 if type(node.value) in (int, float) and abs(node.value) <= _BIGGEST else float("inf")
+        return 0 if _size(node.value) <= _BIGGEST else float("inf")
     if isinstance(node, ast.Name):
         return 1 if len(node.id) <= 2 and node.id.isascii() and node.id[0] != "_" else float("inf")
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
@@ -115,10 +115,15 @@ def _degree(node: ast.expr, calls: int) -> float:
     return max(1, _degree(node.args[0], _MOST_CALLS if node.func.id == "exp" else calls + 1))
 
 
+def _size(value: object) -> float:
+    """Size of a number; infinite for what is none, True and 1j among them."""
+    return abs(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("inf")
+
+
 def _exponent(node: ast.expr) -> float:
     """Size of an exponent: a number, its negative or a fraction."""
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return abs(node.value) if abs(node.value) <= _MOST_EXPONENT else float("inf")
+    if isinstance(node, ast.Constant):
+        return size if (size := _size(node.value)) <= _MOST_EXPONENT else float("inf")
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return _exponent(node.operand)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):

@@ -249,8 +249,10 @@ def _is_well_formed(response: str) -> bool:
 def _part_f1s(ours: Sequence[str], theirs: Sequence[str], num_parts: int) -> Iterator[float]:
     """F1 of adjacent words, part by part; the part's ends count as words, so that order matters and single words do."""
     for part in range(num_parts):
-        pairs = []
-        for words in (ours, theirs):
-            chosen = words[len(words) * part // num_parts : len(words) * (part + 1) // num_parts]
-            pairs.append(list(pairwise(["", *chosen, ""])) if chosen else [])
-        yield multiset_f1(*pairs)
+        given, wanted = (_pairs(words, part, num_parts) for words in (ours, theirs))
+        yield multiset_f1(given, wanted)
+
+
+def _pairs(words: Sequence[str], part: int, num_parts: int) -> list[tuple[str, str]]:
+    chosen = words[len(words) * part // num_parts : len(words) * (part + 1) // num_parts]
+    return list(pairwise(["", *chosen, ""])) if chosen else []
