@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from search.procedures import Evolution as Evolution
     from search.procedures import Procedure as Procedure
     from search.records import Candidate as Candidate
+    from search.records import Evaluation as Evaluation
     from search.records import Generation as Generation
     from search.records import Proposal as Proposal
     from search.records import Request as Request
     from search.records import Result as Result
     from search.records import Sampling as Sampling
     from search.records import SearchResult as SearchResult
+    from search.records import Variation as Variation
     from search.samplers import Sampler as Sampler
     from search.samplers import ScriptedSampler as ScriptedSampler
     from search.selection import lexicase as lexicase
@@ -50,12 +52,14 @@ _HOME = {
     "Evolution": "procedures",
     "Procedure": "procedures",
     "Candidate": "records",
+    "Evaluation": "records",
     "Generation": "records",
     "Proposal": "records",
     "Request": "records",
     "Result": "records",
     "Sampling": "records",
     "SearchResult": "records",
+    "Variation": "records",
     "Sampler": "samplers",
     "ScriptedSampler": "samplers",
     "lexicase": "selection",

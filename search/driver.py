@@ -13,11 +13,11 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from search.budget import Budget
-from search.ledger import Ledger, LedgerError, Row, result_of, row_of
+from search.ledger import Ledger, LedgerError, Row, result_of, row_of, same_proposal
 from search.problem import Problem
 from search.problem_run import ProblemRun, Ticket
 from search.procedures import Procedure
@@ -65,7 +65,7 @@ def run_search(
 
     Args:
         problems: With distinct ids; they are independent of each other.
-        make_procedure: Gives a new procedure for a problem, e.g. ``lambda problem: Evolution(problem.mutate)``.
+        make_procedure: Gives a new procedure for a problem, e.g. ``lambda problem: Evolution(problem.vary)``.
         sampler: Answers all requests of a round in one call.
         budget_per_problem: Never exceeded: the worst case of a request is reserved before it is sent.
         batch: Most requests of one problem in a round; small batches learn sooner, large ones fill the device.
@@ -170,18 +170,18 @@ def _sample(sampler: Sampler, tickets: Sequence[Ticket]) -> dict[int, Generation
 def _replay(row: Row, run: ProblemRun, ticket: Ticket, round_number: int, ledger: Ledger) -> Result:
     """Read a recorded result, once it is certain that it answers this very request."""
     result = result_of(row)
-    if (row["round"], result.seed, result.proposal) != (round_number, ticket.request.seed, ticket.proposal):
+    if (row["round"], result.seed) != (round_number, ticket.request.seed) or not same_proposal(row, ticket.proposal):
         raise _mismatch(ledger, f"generation {ticket.number} of problem {run.problem.id!r} answers another request")
     for candidate in result.candidates:
         if run.problem.scalar(candidate.vector) != candidate.scalar:
             raise _mismatch(ledger, f"candidate {candidate.id} of problem {run.problem.id!r} has another scalar now")
-    return result
+    return replace(result, proposal=ticket.proposal)
 
 
 def _mismatch(ledger: Ledger, what: str) -> LedgerError:
     return LedgerError(
         f"{ledger.path} cannot be replayed: {what}. The same code on the same problems was expected; the procedure, "
-        "mutate() or scalar() has changed since: restore it to resume, or give a new ledger_path."
+        "vary() or scalar() has changed since: restore it to resume, or give a new ledger_path."
     )
 
 

@@ -123,7 +123,9 @@ def row_of(problem_id: str, round_number: int, result: Result, wall: Mapping[str
         "request": generation.request_id,
         "seed": result.seed,
         "parents": list(proposal.parents),
+        "inspirations": list(proposal.inspirations),
         "prefix": proposal.prefix,
+        "prompt_hash": _prompt_hash(proposal),
         "text": generation.text,
         "prompt_tokens": generation.prompt_tokens,
         "completion_tokens": generation.completion_tokens,
@@ -136,6 +138,7 @@ def row_of(problem_id: str, round_number: int, result: Result, wall: Mapping[str
                 "vector": list(candidate.vector),
                 "scalar": candidate.scalar,
                 "status": candidate.status,
+                "artifact": candidate.artifact,
                 "duplicate": candidate.duplicate,
             }
             for candidate in result.candidates
@@ -145,12 +148,15 @@ def row_of(problem_id: str, round_number: int, result: Result, wall: Mapping[str
 
 
 def result_of(row: Row) -> Result:
-    """Read a result back: ``result_of(row_of(..., result, ...)) == result``."""
+    """Read a result back: ``result_of(row_of(..., result, ...)) == result``, but for a prompt of the proposal's own.
+
+    Of such a prompt the row holds the hash alone: the procedure makes it anew.
+    """
     parents = tuple(row["parents"])
     return Result(
         number=row["number"],
         seed=row["seed"],
-        proposal=Proposal(parents=parents, prefix=row["prefix"]),
+        proposal=Proposal(parents=parents, inspirations=tuple(row.get("inspirations", ())), prefix=row["prefix"]),
         generation=Generation(
             request_id=row["request"],
             text=row["text"],
@@ -167,11 +173,22 @@ def result_of(row: Row) -> Result:
                 parents=parents,
                 generation_id=row["number"],
                 status=answer["status"],
+                artifact=answer.get("artifact", ""),
                 duplicate=answer["duplicate"],
             )
             for answer in row["answers"]
         ),
     )
+
+
+def same_proposal(row: Row, proposal: Proposal) -> bool:
+    """Whether a row answers this proposal."""
+    theirs = (row["parents"], row.get("inspirations", []), row["prefix"], row.get("prompt_hash"))
+    return theirs == (list(proposal.parents), list(proposal.inspirations), proposal.prefix, _prompt_hash(proposal))
+
+
+def _prompt_hash(proposal: Proposal) -> str | None:
+    return None if proposal.prompt is None else f"{stable_hash(proposal.prompt):016x}"
 
 
 def _dump(value: object) -> str:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from search.records import Candidate, Prompt, Vector
+from search.records import Candidate, Evaluation, Prompt, Variation, Vector
 
 if TYPE_CHECKING:
     from vpo.answers import AnswerFormat
@@ -34,7 +34,7 @@ class Problem(Protocol):
         """Read all answers of a completion, in order; at most ``num_answers``, possibly none."""
         ...
 
-    def evaluate(self, answers: Sequence[str]) -> list[Vector]:
+    def evaluate(self, answers: Sequence[str]) -> Sequence[Vector | Evaluation]:
         """Score distinct answers: one (D,) vector each, in order. Must be a function of the answer alone."""
         ...
 
@@ -42,8 +42,11 @@ class Problem(Protocol):
         """Give w* . vector, the quantity that the user finally wants."""
         ...
 
-    def mutate(self, candidate: Candidate, rng: random.Random) -> str | None:
-        """Give the prefix from which the policy is to vary a candidate; None to draw from the bare prompt instead."""
+    def vary(self, parent: Candidate, inspirations: Sequence[Candidate], rng: random.Random) -> Variation | None:
+        """Say how the policy is asked to vary ``parent``; None to draw from the bare prompt instead.
+
+        ``inspirations`` are further candidates that it may be shown.
+        """
         ...
 
 
@@ -94,7 +97,7 @@ class TaskProblem:
         """Read the answers of a completion."""
         return list(self._answer_format.parse(text).answers)
 
-    def evaluate(self, answers: Sequence[str]) -> list[Vector]:
+    def evaluate(self, answers: Sequence[str]) -> Sequence[Vector | Evaluation]:
         """Score each answer with the task."""
         return [tuple(self._task.score(answer, self._row)) for answer in answers]
 
@@ -112,10 +115,12 @@ class TaskProblem:
             )
         return float(sum(weight * reward for weight, reward in zip(weights, vector, strict=True)))
 
-    def mutate(self, candidate: Candidate, rng: random.Random) -> str | None:
-        """Ask the task for a prefix that varies the candidate, or give None if it knows no way."""
+    def vary(self, parent: Candidate, inspirations: Sequence[Candidate], rng: random.Random) -> Variation | None:
+        """Ask the task for a prefix that varies the parent, or give None if it knows no way."""
         mutation_prefix = getattr(self._task, "mutation_prefix", None)
-        return None if mutation_prefix is None else mutation_prefix(candidate.answer, self._row, rng, self.num_answers)
+        if mutation_prefix is None:
+            return None
+        return Variation(prefix=mutation_prefix(parent.answer, self._row, rng, self.num_answers))
 
 
 def _prompt_id(prompt: Prompt) -> str:

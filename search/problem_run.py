@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from search.budget import Account, Budget, Cost
 from search.problem import Problem
 from search.procedures import Procedure
-from search.records import Candidate, Generation, Proposal, Request, Result, Sampling, SearchResult, Vector
+from search.records import Candidate, Evaluation, Generation, Proposal, Request, Result, Sampling, SearchResult
 from search.seeds import ask_rng, request_seed
 
 
@@ -108,7 +108,7 @@ class ProblemRun:
             self._remember(result.candidates)
         parsed = {ticket.number: self._parse(fresh[ticket.number]) for ticket in tickets if ticket.number in fresh}
         unknown = dict.fromkeys(a for answers in parsed.values() for a in answers if a not in self._known)
-        vectors = self._evaluate(list(unknown)) if unknown else {}
+        evaluations = self._evaluate(list(unknown)) if unknown else {}
         results = []
         next_id = self._num_candidates
         for ticket in tickets:
@@ -121,7 +121,7 @@ class ProblemRun:
                     proposal=ticket.proposal,
                     generation=fresh[ticket.number],
                     candidates=tuple(
-                        self._candidate(next_id + i, answer, ticket, vectors)
+                        self._candidate(next_id + i, answer, ticket, evaluations)
                         for i, answer in enumerate(parsed[ticket.number])
                     ),
                 )
@@ -148,7 +148,7 @@ class ProblemRun:
     def _ticket(self, number: int, proposal: Proposal, request_id: int) -> Ticket:
         request = Request(
             id=request_id,
-            prompt=self.problem.prompt,
+            prompt=self.problem.prompt if proposal.prompt is None else proposal.prompt,
             prefix=proposal.prefix,
             seed=request_seed(self._run_seed, self.problem.id, number),
             max_new_tokens=self._sampling.max_new_tokens,
@@ -166,9 +166,10 @@ class ProblemRun:
             )
         return answers
 
-    def _evaluate(self, answers: list[str]) -> dict[str, tuple[Vector, bool]]:
-        """Map each answer to its vector and whether that is valid; a non-finite vector becomes the floor, zeros."""
-        vectors = [tuple(float(reward) for reward in vector) for vector in self.problem.evaluate(answers)]
+    def _evaluate(self, answers: list[str]) -> dict[str, Evaluation]:
+        """Map each answer to its evaluation; a non-finite vector becomes zeros, and invalid."""
+        found = [e if isinstance(e, Evaluation) else Evaluation(vector=e) for e in self.problem.evaluate(answers)]
+        vectors = [tuple(float(reward) for reward in each.vector) for each in found]
         if len(vectors) != len(answers):
             raise ValueError(
                 f"evaluate() of problem {self.problem.id!r} gave {len(vectors)} vectors for {len(answers)} answers, "
@@ -182,31 +183,38 @@ class ProblemRun:
                 f"evaluate() of problem {self.problem.id!r} gave vectors of lengths {lengths}, expected one length of "
                 "at least 1: score every answer on the same components."
             )
-        floor = (0.0,) * self._num_components
-        valid = [all(map(math.isfinite, vector)) for vector in vectors]
-        return {a: (v if ok else floor, ok) for a, v, ok in zip(answers, vectors, valid, strict=True)}
+        checked = []
+        for each, vector in zip(found, vectors, strict=True):
+            if all(map(math.isfinite, vector)):
+                checked.append(replace(each, vector=vector))
+            else:
+                status = "invalid" if each.status == "ok" else each.status
+                checked.append(replace(each, vector=(0.0,) * self._num_components, status=status))
+        return dict(zip(answers, checked, strict=True))
 
     def _candidate(
-        self, candidate_id: int, answer: str, ticket: Ticket, vectors: Mapping[str, tuple[Vector, bool]]
+        self, candidate_id: int, answer: str, ticket: Ticket, evaluations: Mapping[str, Evaluation]
     ) -> Candidate:
         parents = ticket.proposal.parents
         known = self._known.get(answer)
         if known is not None:
             return replace(known, id=candidate_id, parents=parents, generation_id=ticket.number, duplicate=True)
-        vector, is_valid = vectors[answer]
-        scalar = float(self.problem.scalar(vector))
+        found = evaluations[answer]
+        scalar = float(self.problem.scalar(found.vector))
         if not math.isfinite(scalar):
             raise ValueError(
-                f"scalar({vector}) of problem {self.problem.id!r} gave {scalar}, expected a finite number: check w*."
+                f"scalar({found.vector}) of problem {self.problem.id!r} gave {scalar}, "
+                "expected a finite number: check w*."
             )
         candidate = Candidate(
             id=candidate_id,
             answer=answer,
-            vector=vector,
+            vector=found.vector,
             scalar=scalar,
             parents=parents,
             generation_id=ticket.number,
-            status="ok" if is_valid else "invalid",
+            status=found.status,
+            artifact=found.artifact,
         )
         self._remember([candidate])
         return candidate

@@ -11,11 +11,11 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from search.records import Candidate, Proposal, Result, Vector
+from search.records import Candidate, Proposal, Result, Variation, Vector
 from search.selection import lexicase
 
-Mutate = Callable[[Candidate, random.Random], str | None]
-"""Turns a parent into the prefix that the policy continues; None if the parent cannot be varied."""
+Vary = Callable[[Candidate, Sequence[Candidate], random.Random], Variation | None]
+"""Parent and inspirations -> how the policy is asked to vary them; None if the parent cannot be varied."""
 
 
 class Procedure(Protocol):
@@ -53,11 +53,11 @@ class Evolution:
     """A small evolutionary loop on reward vectors.
 
     The population holds one candidate for each distinct reward vector seen so far; the shorter answer represents it,
-    the earlier one if they tie. A parent is picked by lexicase selection and varied by ``mutate``; a share of each
+    the earlier one if they tie. A parent is picked by lexicase selection and varied by ``vary``; a share of each
     batch comes from the bare prompt, which guards against a collapsed population. The first batch is all i.i.d.
 
     Args:
-        mutate: ``Problem.mutate``, or any function like it. Where it gives None, the proposal is an i.i.d. draw.
+        vary: ``Problem.vary``, or any function like it. Where it gives None, the proposal is an i.i.d. draw.
         iid_share: Share of each batch drawn from the bare prompt, in [0, 1].
 
     Attributes:
@@ -67,12 +67,12 @@ class Evolution:
         ValueError: ``iid_share`` lies outside [0, 1].
     """
 
-    def __init__(self, mutate: Mutate, *, iid_share: float = 0.25) -> None:
+    def __init__(self, vary: Vary, *, iid_share: float = 0.25) -> None:
         if not 0 <= iid_share <= 1:
             raise ValueError(f"iid_share is {iid_share}, expected a share in [0, 1]: 0.25 is the default.")
         self.iid_share = iid_share
         self.population: dict[Vector, Candidate] = {}
-        self._mutate = mutate
+        self._vary = vary
 
     def ask(self, num: int, rng: random.Random) -> list[Proposal]:
         """Propose ``num`` requests: i.i.d. ones first, then varied parents."""
@@ -85,9 +85,13 @@ class Evolution:
         proposals = [Proposal() for _ in range(num_iid)]
         for _ in range(num - num_iid):
             parent = members[lexicase(vectors, rng)]
-            prefix = self._mutate(parent, rng)
-            # An empty prefix forces nothing: such a draw is i.i.d. whatever its parent was
-            proposals.append(Proposal(parents=(parent.id,), prefix=prefix) if prefix else Proposal())
+            how = self._vary(parent, (), rng)
+            # A variation that forces and shows nothing is an i.i.d. draw, whatever its parent was
+            proposals.append(
+                Proposal(parents=(parent.id,), prefix=how.prefix, prompt=how.prompt)
+                if how is not None and how != Variation()
+                else Proposal()
+            )
         return proposals
 
     def tell(self, results: Sequence[Result]) -> None:

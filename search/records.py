@@ -19,6 +19,10 @@ Vector = tuple[float, ...]
 """(D,) one reward per component, higher is better."""
 
 
+Status = Literal["ok", "invalid", "error", "timeout", "oom"]
+"""How an answer's evaluation went: "invalid" for a value that is no solution, "error" if a program raised."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How completions are drawn; the same for every request of a run.
@@ -91,16 +95,47 @@ class Generation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Variation:
+    """How a policy is asked to vary a candidate: a beginning that it continues, a prompt that shows it, or both.
+
+    Attributes:
+        prefix: Forced beginning of the completion.
+        prompt: What the policy sees in place of the problem's bare prompt; None for the bare prompt.
+    """
+
+    prefix: str = ""
+    prompt: Prompt | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Proposal:
     """What a procedure wants sampled next: by default one more draw from the bare prompt.
 
     Attributes:
         parents: Ids of the candidates that it varies; empty for an i.i.d. draw.
-        prefix: Forced beginning of the completion.
+        inspirations: Ids of further candidates that the policy is shown.
+        prefix, prompt: See :class:`Variation`.
     """
 
     parents: tuple[int, ...] = ()
+    inspirations: tuple[int, ...] = ()
     prefix: str = ""
+    prompt: Prompt | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What an evaluator found, where a bare vector does not say it all.
+
+    Attributes:
+        vector: (D,) rewards; the problem's floor unless the status is "ok".
+        status: See :data:`Status`.
+        artifact: Text that helps the next attempt: a traceback, a failing test. It may enter prompts.
+    """
+
+    vector: Vector
+    status: Status = "ok"
+    artifact: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +149,8 @@ class Candidate:
         scalar: w* . vector, what the user finally wants (used for reporting, never for selection).
         parents: Candidates that the proposal varied.
         generation_id: ``number`` of the generation that holds the answer.
-        status: "invalid" if the evaluator gave a non-finite vector (replaced by zeros).
+        status: As the evaluator said; "invalid" also if it gave a non-finite vector (replaced by zeros).
+        artifact: As the evaluator said.
         duplicate: The same answer was seen before in this search; its vector comes from the cache.
     """
 
@@ -124,7 +160,8 @@ class Candidate:
     scalar: float
     parents: tuple[int, ...]
     generation_id: int
-    status: Literal["ok", "invalid"] = "ok"
+    status: Status = "ok"
+    artifact: str = ""
     duplicate: bool = False
 
 

@@ -66,7 +66,7 @@ def main(folder: Path, moment: str, countdown: int) -> None:
     problems = [LoggedProblem(f"toy-{i}") for i in range(3)]
     run_search(
         problems,
-        lambda problem: Evolution(problem.mutate),
+        lambda problem: Evolution(problem.vary),
         MortalSampler(problems[0]),
         Budget(max_answers=60),
         batch=4,

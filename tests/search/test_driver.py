@@ -11,7 +11,7 @@ from search.curves import best_so_far
 from search.driver import run_search
 from search.ledger import LedgerError, read_ledger, read_results
 from search.procedures import BestOfN, Evolution
-from search.records import Generation, Proposal, Sampling
+from search.records import Evaluation, Generation, Proposal, Sampling, Variation
 from search.samplers import ScriptedSampler
 from tests.search.toy_problem import ToyProblem, toy_problems, toy_sampler
 
@@ -20,7 +20,7 @@ BUDGET = Budget(max_answers=40)
 
 
 def evolve(problem):
-    return Evolution(problem.mutate)
+    return Evolution(problem.vary)
 
 
 def best_of_n(problem):
@@ -243,8 +243,8 @@ def test_changed_procedure_cannot_continue_a_ledger(tmp_path):
 
 def test_changed_mutation_is_noticed_although_the_configuration_does_not_show_it(tmp_path):
     search_toys(path=tmp_path / "run.jsonl")
-    with pytest.raises(LedgerError, match=r"answers another request.*mutate"):
-        search_toys(lambda problem: Evolution(lambda candidate, rng: "<answer_1>"), path=tmp_path / "run.jsonl")
+    with pytest.raises(LedgerError, match=r"answers another request.*vary"):
+        search_toys(lambda problem: Evolution(lambda *_: Variation(prefix="<answer_1>")), path=tmp_path / "run.jsonl")
 
 
 def test_changed_scalar_is_noticed(tmp_path):
@@ -414,3 +414,41 @@ def test_bad_arguments_are_refused(tmp_path):
         problem = ToyProblem("toy-0")
         problem.num_answers = 0
         run_search([problem], best_of_n, sampler, BUDGET)
+
+
+def test_prompt_of_a_proposal_is_what_the_policy_sees_and_a_resumed_run_makes_it_anew(tmp_path):
+    class Asking(ToyProblem):
+        def vary(self, parent, inspirations, rng):
+            return Variation(prompt=f"better than {parent.answer}, please")
+
+    seen = []
+
+    class Spy(ScriptedSampler):
+        def sample(self, requests):
+            seen.extend(request.prompt for request in requests)
+            return super().sample(requests)
+
+    def search():
+        problem = Asking("asking", num_answers=1)
+        sampler = Spy(toy_sampler(problem)._script)
+        return run_search([problem], evolve, sampler, Budget(max_answers=24), ledger_path=tmp_path / "l.jsonl")
+
+    first = search()
+    assert any(str(prompt).startswith("better than") for prompt in seen)
+    num_sampled = len(seen)
+    assert search() == first
+    assert len(seen) == num_sampled  # all of it came from the ledger
+
+
+def test_evaluator_says_why_an_answer_failed_and_the_candidate_and_the_ledger_keep_it(tmp_path):
+    class Failing(ToyProblem):
+        def evaluate(self, answers):
+            return [Evaluation(vector=(0.0,) * 4, status="timeout", artifact="ran for 6 s") for _ in answers]
+
+    problem = Failing("failing", num_answers=1)
+    path = tmp_path / "l.jsonl"
+    (found,) = run_search(
+        [problem], best_of_n, toy_sampler(problem, failure=0), Budget(max_answers=2), ledger_path=path
+    )
+    assert {(c.status, c.artifact) for c in found.candidates} == {("timeout", "ran for 6 s")}
+    assert read_results(path) == [found]

@@ -16,7 +16,7 @@ def result(number: int = 0, answer: str = "a", vector: tuple[float, ...] = (0.1,
     return Result(
         number=number,
         seed=2**62 + number,
-        proposal=Proposal(parents=(3, 1), prefix=prefix),
+        proposal=Proposal(parents=(3, 1), inspirations=(0,), prefix=prefix),
         generation=Generation(
             request_id=number, text=prefix + answer, prompt_tokens=4, completion_tokens=2, finish_reason="length"
         ),
@@ -28,7 +28,8 @@ def result(number: int = 0, answer: str = "a", vector: tuple[float, ...] = (0.1,
                 scalar=sum(vector),
                 parents=(3, 1),
                 generation_id=number,
-                status="ok",
+                status="error",
+                artifact="line 3: no such name",
                 duplicate=number > 0,
             ),
         ),

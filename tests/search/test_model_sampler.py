@@ -237,7 +237,7 @@ def test_search_runs_on_a_model_and_resumes(tmp_path, sampler):
         problem.prompt, problem.target = "a b c", ["a", "b", "c", "d"]
         return run_search(
             [problem],
-            lambda problem: Evolution(problem.mutate),
+            lambda problem: Evolution(problem.vary),
             sampler,
             Budget(max_completion_tokens=120),
             batch=4,

@@ -42,12 +42,12 @@ def test_id_is_the_prompt_hash_of_the_rollout_log_unless_it_is_given():
 
 
 def test_task_that_knows_no_mutation_is_resampled():
-    assert TaskProblem(LengthTask(), ROW, AnswerFormat()).mutate(candidate("abc"), random.Random(0)) is None
+    assert TaskProblem(LengthTask(), ROW, AnswerFormat()).vary(candidate("abc"), (), random.Random(0)) is None
 
 
 def test_mutation_is_the_tasks_own():
     problem = TaskProblem(CuttingTask(), ROW, AnswerFormat(num_answers=2))
-    prefixes = {problem.mutate(candidate("abc"), random.Random(seed)) for seed in range(30)}
+    prefixes = {problem.vary(candidate("abc"), (), random.Random(seed)).prefix for seed in range(30)}
     assert prefixes == {"2/2/", "2/2/a", "2/2/ab"}
 
 
@@ -60,7 +60,7 @@ def test_maze_route_is_cut_and_the_completion_continues_it():
     problem = TaskProblem(task, task.row(maze, 2), task.answer_format(2))
     first, second = problem.parse(text)
     assert [vector[0] for vector in problem.evaluate([first, second])] == [1.0, 1.0]  # both reach the exit
-    prefix = problem.mutate(candidate(first), random.Random(3))
+    prefix = problem.vary(candidate(first), (), random.Random(3)).prefix
     assert text.split()[: len(prefix.split())] == prefix.split()
     rest = " ".join(text.split()[len(prefix.split()) :])
     assert problem.parse(f"{prefix} {rest}") == [first, second]

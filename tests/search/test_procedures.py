@@ -4,7 +4,7 @@ import random
 import pytest
 
 from search.procedures import BestOfN, Evolution
-from search.records import Candidate, Generation, Proposal, Result
+from search.records import Candidate, Generation, Proposal, Result, Variation
 
 ITERATIONS = 400
 
@@ -30,8 +30,8 @@ def told(*answers: tuple[str, tuple[float, ...]], number: int = 0, first_id: int
     )
 
 
-def prefix_of(candidate, rng):
-    return f"{candidate.answer}|"
+def prefix_of(parent, inspirations, rng):
+    return Variation(prefix=f"{parent.answer}|")
 
 
 def test_best_of_n_asks_for_bare_prompts_only_whatever_it_is_told():
@@ -61,16 +61,16 @@ def test_iid_share_holds_on_average_in_batches_of_one():
     assert num_iid / ITERATIONS == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / ITERATIONS) ** 0.5)
 
 
-def test_parents_are_lexicase_choices_and_their_prefix_comes_from_mutate():
+def test_parents_are_lexicase_choices_and_their_prefix_comes_from_vary():
     procedure = Evolution(prefix_of, iid_share=0.0)
     procedure.tell([told(("left", (1.0, 0.0)), ("right", (0.0, 1.0)), ("dominated", (0.0, 0.5)))])
     batch = procedure.ask(200, random.Random(0))
     assert {(p.parents, p.prefix) for p in batch} == {((0,), "left|"), ((1,), "right|")}
 
 
-@pytest.mark.parametrize("nothing", [None, ""])
+@pytest.mark.parametrize("nothing", [None, Variation()])
 def test_parent_that_cannot_be_varied_gives_an_iid_draw(nothing):
-    procedure = Evolution(lambda candidate, rng: nothing, iid_share=0.0)
+    procedure = Evolution(lambda parent, inspirations, rng: nothing, iid_share=0.0)
     procedure.tell([told(("a", (1.0,)))])
     assert procedure.ask(3, random.Random(0)) == [Proposal()] * 3
 

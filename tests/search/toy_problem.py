@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from search.problem import Problem
-from search.records import Candidate, Prompt, Vector
+from search.records import Candidate, Prompt, Variation, Vector
 from search.samplers import ScriptedSampler
 from search.seeds import stable_hash
 from vpo.answers import AnswerFormat
@@ -40,11 +40,11 @@ class ToyProblem:
     def scalar(self, vector: Vector) -> float:
         return sum(vector) / len(vector)
 
-    def mutate(self, candidate: Candidate, rng: random.Random) -> str | None:
-        digits = candidate.answer.split()
+    def vary(self, parent: Candidate, inspirations: Sequence[Candidate], rng: random.Random) -> Variation | None:
+        digits = parent.answer.split()
         kept = digits[: rng.randrange(len(digits))] if digits else []
         opening = ["<answer_1>"] if self.num_answers > 1 else []
-        return " ".join([*opening, *kept]) or None
+        return Variation(prefix=" ".join([*opening, *kept]))
 
 
 def toy_sampler(problem: ToyProblem, *, num_symbols: int = 4, failure: float = 0.1) -> ScriptedSampler:

@@ -97,7 +97,7 @@ def run_searches(run: Path, settings: Settings, policy: str) -> None:
     sampler = ModelSampler(model, AutoTokenizer.from_pretrained(source), batch_size=512)
     procedures: dict[str, Callable[[Problem], Procedure]] = {
         "best-of-n": lambda problem: BestOfN(),
-        "evolution": lambda problem: Evolution(problem.mutate),
+        "evolution": lambda problem: Evolution(problem.vary),
     }
     folder = run / "search" / policy
     folder.mkdir(parents=True, exist_ok=True)
