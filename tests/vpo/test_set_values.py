@@ -176,6 +176,23 @@ def test_coverage_pays_what_the_pool_would_lose_without_the_completion(groups, c
     torch.testing.assert_close(VPO(coverage=coverage).scores(groups), by_member(groups, value), **TOLERANCE)
 
 
+@settings(deadline=None)
+@given(answer_groups(), st.sampled_from([0.0, 0.5, 3.0]))
+def test_first_answers_have_a_share_of_coverage_of_their_own(groups, first):
+    members = groups.rewards.shape[1]
+
+    def value(p: int, g: int) -> float:
+        weights = groups.weights[p].tolist()
+        own = existing(groups, p, g)
+        peers = [vector for j in range(members) if j != g for vector in existing(groups, p, j)]
+        without = set_value(peers, weights)
+        opening, everything = (set_value(peers + added, weights) - without for added in (own[:1], own))
+        return set_value(own, weights) + members * (first * opening + 3.0 * (everything - opening))
+
+    objective = VPO(coverage=3.0, coverage_first=first)
+    torch.testing.assert_close(objective.scores(groups), by_member(groups, value), **TOLERANCE)
+
+
 def test_coverage_tells_two_equal_completions_from_a_third_that_adds_something():
     rewards = torch.tensor([[[[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]]])
     groups = AnswerGroups(rewards, torch.ones(1, 3, 1, dtype=torch.bool), torch.ones(2), torch.eye(2).unsqueeze(0))
@@ -235,6 +252,8 @@ def test_a_full_anchor_on_single_answers_is_grpo(groups):
         ({"anchor": 1.5}, "anchor is 1.5: expected a share"),
         ({"anchor_on": "last"}, "anchor_on is 'last'"),
         ({"coverage": -1.0}, "coverage is -1.0: expected 0"),
+        ({"coverage": 1.0, "coverage_first": 2.0}, "coverage_first is 2.0: expected 0 to coverage = 1.0"),
+        ({"coverage_first": 0.5}, "coverage_first is 0.5: expected 0 to coverage = 0.0"),
         ({"merit": -1.0}, "merit is -1.0: expected 0"),
         ({"coverage": 1.0, "utility": "hypervolume"}, "use\n? ?utility='chebyshev'|Use utility='chebyshev'"),
     ],

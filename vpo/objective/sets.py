@@ -28,6 +28,9 @@ class VPO(Objective):
         coverage: Share of credit for the group's pool. R(S) looks at a completion alone, so G completions may all
             hold the same set. This adds ``coverage * G`` times what the pool of all G * M answers would lose without
             this completion.
+        coverage_first: The same share for the first answer of a completion alone; None means ``coverage``. All first
+            answers of a group become different under a large share, and none of them the best: a small one keeps the
+            answer that a user of one answer gets, while the later ones spread.
         merit: Pay for every answer by itself, on top: ``merit / M`` times ``w* . r`` (w* scaled to sum to 1) of each
             whose reward vector no earlier answer of the set has. R(S) pays nothing for an answer that is not the best
             for any taste, so that writing it well or not at all is the same.
@@ -44,6 +47,7 @@ class VPO(Objective):
 
     utility: Literal["linear", "chebyshev", "hypervolume"] = "linear"
     coverage: float = 0.0
+    coverage_first: float | None = None
     merit: float = 0.0
     anchor: float = 0.0
     anchor_on: Literal["first", "mean"] = "first"
@@ -63,6 +67,10 @@ class VPO(Objective):
             raise ValueError(f"merit is {self.merit}: expected 0 (none) or more.")
         if not self.coverage >= 0:
             raise ValueError(f"coverage is {self.coverage}: expected 0 (none) or more.")
+        if self.coverage_first is not None and not 0 <= self.coverage_first <= self.coverage:
+            raise ValueError(
+                f"coverage_first is {self.coverage_first}: expected 0 to coverage = {self.coverage}, or None for as much."
+            )
         if self.coverage and self.utility == "hypervolume":
             raise ValueError(
                 "coverage with utility='hypervolume': the volume of a whole group's pool is out of reach. Use "
@@ -79,7 +87,11 @@ class VPO(Objective):
         mask = groups.mask if mask is None else mask
         score = self._value(groups, groups.rewards, mask)
         if self.coverage:
-            score = score + self.coverage * groups.rewards.shape[1] * self._lost_without(groups, mask)
+            lost = self.coverage * self._lost_without(groups, mask)
+            if self.coverage_first is not None:
+                opening = mask & (groups.mask.cumsum(dim=-1) == 1)
+                lost = lost - (self.coverage - self.coverage_first) * self._lost_without(groups, opening)
+            score = score + groups.rewards.shape[1] * lost
         total = groups.w_star.abs().sum(dim=-1).clamp(min=1e-12).to(groups.rewards)
         utilities = groups.utilities() / total[:, None, None]
         if self.merit:
