@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from search.problem import Problem
 from search.records import Candidate, Proposal, Result, Variation, Vector
 from search.selection import lexicase
 
@@ -107,3 +108,33 @@ class Evolution:
     def describe(self) -> dict[str, Any]:
         """Name and settings."""
         return {"name": "evolution", "selection": "lexicase", "iid_share": self.iid_share}
+
+
+def get_procedure(name: str, problem: Problem, **options: Any) -> Procedure:
+    """A new procedure for one problem, by name.
+
+    Args:
+        name: "best_of_n" or "evolution".
+        problem: What it searches on.
+        **options: Of the procedure.
+
+    Raises:
+        ValueError: No procedure has that name, or it has no such option.
+    """
+    if name not in PROCEDURES:
+        raise ValueError(f"there is no procedure {name!r}: expected one of {', '.join(PROCEDURES)}.")
+    try:
+        return PROCEDURES[name](problem, **options)
+    except TypeError as error:
+        raise ValueError(f"procedure {name!r} has not these options: {error}. Leave them out.") from error
+
+
+def _evolution(problem: Problem, **options: Any) -> Evolution:
+    return Evolution(problem.vary, **options)
+
+
+def _best_of_n(problem: Problem, **options: Any) -> BestOfN:
+    return BestOfN(**options)
+
+
+PROCEDURES: dict[str, Callable[..., Procedure]] = {"best_of_n": _best_of_n, "evolution": _evolution}
