@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.bootstrap import paired_difference
-from eval.comparison import paired, read_policy
+from eval.comparison import crossed_band, paired, read_policy
 from eval.hypervolume import pool_hypervolume
 from eval.metrics import best_at_k_sets, expected_best_at_k, pool_l1, simplex_weightings
 from eval.report.comparison import Cell, Difference, write_comparison
@@ -144,6 +144,16 @@ def test_one_seed_resamples_prompts_and_shapes_must_agree():
     assert paired(a, b) == paired_difference(a[0], b[0], 2000)
     with pytest.raises(ValueError, match=r"a is \(1, 30\) and b \(2, 30\)"):
         paired(a, np.ones((2, 30)))
+
+
+def test_the_band_of_a_curve_is_the_interval_at_each_of_its_positions():
+    values = np.random.default_rng(0).random((3, 20, 4))
+    band = crossed_band(values)
+    for t in range(4):
+        found = paired(values[..., t], np.zeros((3, 20)))
+        assert (band.mean[t], band.lo[t], band.hi[t]) == pytest.approx((found.mean, found.lo, found.hi))
+    with pytest.raises(ValueError, match=r"values is \(3, 20\): expected \(S, P, T\)"):
+        crossed_band(values[..., 0])
 
 
 # --- the page ---
