@@ -24,6 +24,8 @@ from search.records import SearchResult
 
 Array = NDArray[np.float64]
 
+_BLOCK = 1 << 20  # utilities held at a time: 8 MB
+
 
 @dataclass(frozen=True)
 class MeanCurve:
@@ -80,15 +82,20 @@ def mean_over_orders(
     costs, values, completion = _steps(result, axis, weights)  # (N,), (N, K), (N,)
     rng = np.random.default_rng(seed)
     num_completions = int(completion[-1]) + 1
-    ranks = np.argsort(rng.random((num, num_completions)), axis=1)  # (R, C): place of each completion
-    order = np.argsort(ranks[:, completion], axis=1, kind="stable")  # (R, N): stable, so answers stay in their order
-    spent = np.cumsum(costs[order], axis=1)  # (R, N)
-    running = np.maximum.accumulate(values[order], axis=1)  # (R, N, K)
-    running = np.where(np.isneginf(running), floor, running).mean(axis=2)
-    in_hand = np.stack([np.searchsorted(row, wanted, side="right") for row in spent])  # (R, X)
-    padded = np.concatenate([np.full((num, 1), floor), running], axis=1)
-    curve = np.take_along_axis(padded, in_hand, axis=1).mean(axis=0)
-    return MeanCurve(curve, float(step_area(spent, running, limit, floor).mean()))
+    block = max(1, _BLOCK // values.size)
+    total, area = np.zeros(wanted.shape), 0.0
+    for first in range(0, num, block):
+        size = min(block, num - first)
+        ranks = np.argsort(rng.random((size, num_completions)), axis=1)  # (R, C): place of each completion
+        order = np.argsort(ranks[:, completion], axis=1, kind="stable")  # (R, N): stable keeps answers in their order
+        spent = np.cumsum(costs[order], axis=1)  # (R, N)
+        running = np.maximum.accumulate(values[order], axis=1)  # (R, N, K)
+        running = np.where(np.isneginf(running), floor, running).mean(axis=2)
+        in_hand = np.stack([np.searchsorted(row, wanted, side="right") for row in spent])  # (R, X)
+        padded = np.concatenate([np.full((size, 1), floor), running], axis=1)
+        total += np.take_along_axis(padded, in_hand, axis=1).sum(axis=0)
+        area += float(step_area(spent, running, limit, floor).sum())
+    return MeanCurve(total / num, area / num)
 
 
 def _steps(result: SearchResult, axis: Axis, weights: ArrayLike | None) -> tuple[NDArray[np.int64], Array, NDArray[np.int64]]:

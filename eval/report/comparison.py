@@ -85,6 +85,11 @@ class Wording:
     )
     figures_lead: str = "Mean ± standard error over seeds."
     differences_lead: str = "On the same prompts and seeds; 95% intervals resample both."
+    column_notes: Mapping[str, str] = field(default_factory=dict)
+
+    def column_note(self, name: str) -> str:
+        """What a column holds, for whoever points at its head; empty if nothing is to be said."""
+        return self.column_notes.get(name, "") or words.column_note(name)
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ def write_comparison(
         wording: What it says around the numbers.
         styles: A line for each arm of the table; by default those of ``arm_styles``.
     """
-    styles = styles or arm_styles(report.table)
+    wording, styles = wording or Wording(), styles or arm_styles(report.table)
     charts = []
     for (title, x, y), curves in report.charts.items():
         counts = "answers" in x
@@ -159,9 +164,9 @@ def write_comparison(
         "comparison.html.j2",
         bool(group),
         report=report,
-        wording=wording or Wording(),
+        wording=wording,
         columns=list(next(iter(report.table.values()), {})),
-        column_note=words.column_note,
+        column_note=wording.column_note,
         time_text=words.time_text,
         missing=words.MISSING,
         arms=styles,

@@ -17,6 +17,7 @@ import typer
 
 import vpo
 from vpo.cli.depth import depth
+from vpo.cli.search_compare.options import compare as compare_searches
 from vpo.cli.tasks import tasks
 
 _OWN_PACKAGES = frozenset({"vpo", "trainers", "search", "eval"})
@@ -32,6 +33,15 @@ app = typer.Typer(
 )
 app.add_typer(depth, name="depth")
 app.add_typer(tasks, name="tasks")
+
+search = typer.Typer(help="Search over any policy.", no_args_is_help=True)
+search.command(name="compare")(compare_searches)
+app.add_typer(search, name="search")
+
+
+@search.callback()
+def _search() -> None:
+    """Search over any policy."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
