@@ -16,6 +16,8 @@ from eval.report.data import Curve, Number, finite
 from eval.report.parts import Chart, fill_template, join_charts, write_whole
 from eval.report.styles import LineStyle, arm_styles
 
+_LONG = 14  # characters of a name that needs a wider column
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -56,19 +58,19 @@ class Difference:
     @property
     def text(self) -> str:
         """As it is printed."""
-        interval = "" if math.isnan(self.lo) else f" [{self.lo:+.3f}, {self.hi:+.3f}]"
-        return f"{self.mean:+.3f}{interval}{self._test}"
+        return " ".join(self.parts)
+
+    @property
+    def parts(self) -> list[str]:
+        """Difference, interval and p-value, as far as they are known; a narrow column breaks between them."""
+        interval = [] if math.isnan(self.lo) else [f"[{_signed(self.lo)}, {_signed(self.hi)}]"]
+        test = [] if self.p is None else ["p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"]
+        return [_signed(self.mean), *interval, *test]
 
     @property
     def is_clear(self) -> bool:
         """Whether the interval excludes 0."""
         return self.lo > 0 or self.hi < 0
-
-    @property
-    def _test(self) -> str:
-        if self.p is None:
-            return ""
-        return " p < 0.001" if self.p < 0.001 else f" p = {self.p:.3f}"
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,10 @@ class ComparisonReport:
         return json.dumps({"schema": 1, **content}, indent=1, allow_nan=False, ensure_ascii=False)
 
 
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}"  # no -0.000
+
+
 def write_comparison(
     report: ComparisonReport, path: Path, wording: Wording | None = None, styles: dict[str, LineStyle] | None = None
 ) -> None:
@@ -169,6 +175,7 @@ def write_comparison(
         column_note=wording.column_note,
         time_text=words.time_text,
         missing=words.MISSING,
+        long_names=max(map(len, report.table), default=0) > _LONG,
         arms=styles,
         group=group,
         metrics=list(dict.fromkeys(each.metric for each in report.differences)),

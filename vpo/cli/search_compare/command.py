@@ -39,7 +39,7 @@ WORDING = Wording(
         "E_w[best]": "The best answer for a taste drawn at random, averaged over tastes: what the whole archive is worth.",
         "AUC over tokens": "Mean height of the best-so-far curve over the token budget.",
         "AUC over answers": "Mean height of the best-so-far curve over as many answers as every arm could pay for.",
-        "hypervolume": "Volume that the reward vectors found dominate.",
+        "hypervolume": "Volume that the reward vectors found dominate, from the corner `reference` of the configuration.",
         "signatures": "Distinct reward vectors among the answers to a problem.",
         "duplicates": "Share of the answers that the search had seen before.",
         "answers": "Answers that the budget paid for.",

@@ -76,7 +76,8 @@ class Config:
         targets: Scalars whose cost is reported; "best_of_n" is, problem by problem, what best-of-n with the first
             policy reached in the mean over seeds.
         floor: Scalar before the first answer.
-        reference: Corner from which hypervolume is measured, one value for all components.
+        reference: Corner from which hypervolume is measured, one value for all components. A little below the worst
+            reward: from the worst itself, an answer that is worst in one component would dominate nothing.
         batch_size: Rows in one call of a model.
     """
 
@@ -92,7 +93,7 @@ class Config:
     answers_per_round: int = 6
     targets: tuple[float | str, ...] = (BEST_OF_N,)
     floor: float = 0.0
-    reference: float = 0.0
+    reference: float = -0.1
     batch_size: int = 64
 
     def longest(self, policy: Policy) -> int:
@@ -141,7 +142,7 @@ def config_of(raw: Mapping[str, Any], out: Path, where: str = "the configuration
         answers_per_round=_whole(raw.get("answers_per_round", 6), f"{where}, answers_per_round"),
         targets=_targets(raw.get("targets", [BEST_OF_N]), f"{where}, targets"),
         floor=_number(raw.get("floor", 0.0), f"{where}, floor"),
-        reference=_number(raw.get("reference", 0.0), f"{where}, reference"),
+        reference=_number(raw.get("reference", -0.1), f"{where}, reference"),
         batch_size=_whole(raw.get("batch_size", 64), f"{where}, batch_size"),
     )
     for policy in config.policies:
