@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.bootstrap import Interval, bootstrap_mean
+from eval.bootstrap import Band, Interval, bootstrap_band
 from eval.hypervolume import pool_hypervolume
 from eval.metrics import distinct_answers, pool_l1
 from eval.prompt_curves import prompt_curves
@@ -142,13 +142,39 @@ def paired(a: Sequence[Array], b: Sequence[Array], num: int = 2000, level: float
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if first.shape != second.shape or first.ndim != 2:
         raise ValueError(f"a is {first.shape} and b {second.shape}: expected the same (S, P) of both.")
-    difference = first - second
-    seeds, prompts = difference.shape
+    band = crossed_band((first - second)[..., None], num, level, seed)
+    return Interval(float(band.mean[0]), float(band.lo[0]), float(band.hi[0]), float(band.se[0]))
+
+
+def crossed_band(values: Array, num: int = 2000, level: float = 0.95, seed: int = 0) -> Band:
+    """Curve of means over seeds and prompts, with a pointwise band that resamples both.
+
+    Every prompt was seen under every seed, so the two are crossed: prompts are drawn with replacement for all seeds
+    alike, and seeds with replacement for all prompts alike (Owen 2007, "The pigeonhole bootstrap"). That holds whatever
+    a seed stands for, a training run or a search; of searches alone it is a little wider than need be. With one seed
+    prompts only, with one prompt seeds only.
+
+    Args:
+        values: (S, P, T).
+        num: Resamples.
+        level: Coverage at each of the T positions by itself.
+        seed: Seed of the resamples.
+
+    Returns:
+        Means and intervals, (T,).
+
+    Raises:
+        ValueError: Not three dimensions, or one of them is empty.
+    """
+    array = np.asarray(values, dtype=float)
+    if array.ndim != 3 or 0 in array.shape:
+        raise ValueError(f"values is {array.shape}: expected (S, P, T), none of them empty.")
+    seeds, prompts = array.shape[:2]
     if seeds == 1 or prompts == 1:
-        return bootstrap_mean(difference.mean(axis=0) if seeds == 1 else difference[:, 0], num, level, seed)
+        return bootstrap_band(array.mean(axis=0) if seeds == 1 else array[:, 0], num, level, seed)
     rng = np.random.default_rng(seed)
     of_seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=num) / seeds  # (num, S)
     of_prompts = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=num) / prompts  # (num, P)
-    means = np.einsum("ns,sp,np->n", of_seeds, difference, of_prompts, optimize=True)
-    lo, hi = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(difference.mean()), float(lo), float(hi), float(means.std(ddof=1)))
+    means = np.sum([of_seeds[:, [s]] * (of_prompts @ array[s]) for s in range(seeds)], axis=0)  # (num, T)
+    lo, hi = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return Band(array.mean(axis=(0, 1)), lo, hi, means.std(axis=0, ddof=1))

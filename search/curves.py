@@ -41,7 +41,7 @@ def best_so_far(
     curves = []
     for result in results:
         running = np.maximum.accumulate([candidate.scalar for candidate in result.candidates])
-        curves.append(_at(costs, _arrivals(result, axis), np.asarray(running), floor))
+        curves.append(_at(costs, arrivals(result, axis), np.asarray(running), floor))
     return np.stack(curves)
 
 
@@ -82,28 +82,28 @@ def expected_best_so_far(
                 f"one entry for each reward component of problem {result.problem_id!r}."
             )
         running = np.maximum.accumulate(vectors @ tastes.T, axis=0).mean(axis=1)
-        curves.append(_at(costs, _arrivals(result, axis), running, floor))
+        curves.append(_at(costs, arrivals(result, axis), running, floor))
     return np.stack(curves)
 
 
-def _arrivals(result: SearchResult, axis: Axis) -> NDArray[np.int64]:
-    """Cost at which each candidate is in hand, nondecreasing."""
+def arrivals(result: SearchResult, axis: Axis) -> NDArray[np.int64]:
+    """Cost at which each candidate is in hand, (N,) and nondecreasing."""
     if axis == "completion_tokens":
         return np.asarray([result.completion_tokens[c.generation_id] for c in result.candidates], dtype=np.int64)
-    arrivals: list[int] = []
+    costs: list[int] = []
     position, generation = 0, -1
     for candidate in result.candidates:
         if candidate.generation_id != generation:
             generation, position = candidate.generation_id, 0
         position += 1
-        arrivals.append((result.answers[generation - 1] if generation else 0) + position)
-    return np.asarray(arrivals, dtype=np.int64)
+        costs.append((result.answers[generation - 1] if generation else 0) + position)
+    return np.asarray(costs, dtype=np.int64)
 
 
 def _at(
-    costs: NDArray[np.float64], arrivals: NDArray[np.int64], running: NDArray[np.float64], floor: float
+    costs: NDArray[np.float64], in_hand_at: NDArray[np.int64], running: NDArray[np.float64], floor: float
 ) -> NDArray[np.float64]:
-    num_in_hand = np.searchsorted(arrivals, costs, side="right")
+    num_in_hand = np.searchsorted(in_hand_at, costs, side="right")
     return np.concatenate([[floor], running])[num_in_hand]
 
 

@@ -8,20 +8,24 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from eval.report import words
 from eval.report.charts import line_chart
 from eval.report.data import Curve, Number, finite
 from eval.report.parts import Chart, fill_template, join_charts, write_whole
-from eval.report.styles import arm_styles
+from eval.report.styles import LineStyle, arm_styles
+
+_LONG = 14  # characters of a name that needs a wider column
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A mean over seeds and its standard error; None where there is none."""
+    """A mean over seeds and its standard error; None where there is none, and then ``instead`` is printed."""
 
     mean: Number
     se: Number = None
+    instead: str = words.MISSING
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", finite(self.mean))
@@ -31,7 +35,7 @@ class Cell:
     def text(self) -> str:
         """As it is printed."""
         if self.mean is None:
-            return words.MISSING
+            return self.instead
         if abs(self.mean) >= 1000:
             return f"{self.mean:,.0f}"
         digits = 1 if abs(self.mean) >= 100 else 3
@@ -41,7 +45,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Difference:
-    """A policy against another on the same prompts and seeds: mean difference with its 95% interval."""
+    """A policy against another on the same prompts and seeds: mean difference, 95% interval, p of a test by prompt."""
 
     arm: str
     against: str
@@ -49,17 +53,45 @@ class Difference:
     mean: float
     lo: float
     hi: float
+    p: Number = None
 
     @property
     def text(self) -> str:
         """As it is printed."""
-        interval = "" if math.isnan(self.lo) else f" [{self.lo:+.3f}, {self.hi:+.3f}]"
-        return f"{self.mean:+.3f}{interval}"
+        return " ".join(self.parts)
+
+    @property
+    def parts(self) -> list[str]:
+        """Difference, interval and p-value, as far as they are known; a narrow column breaks between them."""
+        interval = [] if math.isnan(self.lo) else [f"[{_signed(self.lo)}, {_signed(self.hi)}]"]
+        test = [] if self.p is None else ["p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"]
+        return [_signed(self.mean), *interval, *test]
 
     @property
     def is_clear(self) -> bool:
         """Whether the interval excludes 0."""
         return self.lo > 0 or self.hi < 0
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What a page says around its numbers; by default of a comparison of training objectives."""
+
+    eyebrow: str = "Comparison at equal generated tokens"
+    row: str = "arm"
+    curves: str = "The best of k answers"
+    curves_lead: str = (
+        "Ask a policy k times and keep the best answer. Against answers, a policy that writes several in one "
+        "completion has no advantage; against tokens it has, where its answers share their reasoning. Bands: 95% over "
+        "prompts, of the mean over seeds."
+    )
+    figures_lead: str = "Mean ± standard error over seeds."
+    differences_lead: str = "On the same prompts and seeds; 95% intervals resample both."
+    column_notes: Mapping[str, str] = field(default_factory=dict)
+
+    def column_note(self, name: str) -> str:
+        """What a column holds, for whoever points at its head; empty if nothing is to be said."""
+        return self.column_notes.get(name, "") or words.column_note(name)
 
 
 @dataclass(frozen=True)
@@ -77,6 +109,8 @@ class ComparisonReport:
         charts: Title and unit of x, of y -> arm -> curve.
         differences: Paired differences.
         notes: What to keep in mind.
+        findings: What came out, in sentences.
+        details: Further numbers for the JSON file alone; no NaN among them.
     """
 
     title: str
@@ -89,6 +123,8 @@ class ComparisonReport:
     charts: Mapping[tuple[str, str, str], Mapping[str, Curve]] = field(default_factory=dict)
     differences: Sequence[Difference] = ()
     notes: Sequence[str] = ()
+    findings: Sequence[str] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """All numbers, without NaN."""
@@ -106,29 +142,46 @@ class ComparisonReport:
         return json.dumps({"schema": 1, **content}, indent=1, allow_nan=False, ensure_ascii=False)
 
 
-def write_comparison(report: ComparisonReport, path: Path) -> None:
-    """Write the page to ``path`` (.html) and the numbers beside it (.json), each whole or not at all."""
-    styles = arm_styles(report.table)
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}"  # no -0.000
+
+
+def write_comparison(
+    report: ComparisonReport, path: Path, wording: Wording | None = None, styles: dict[str, LineStyle] | None = None
+) -> None:
+    """Write the page to ``path`` (.html) and the numbers beside it (.json), each whole or not at all.
+
+    Args:
+        report: What is shown.
+        path: The page.
+        wording: What it says around the numbers.
+        styles: A line for each arm of the table; by default those of ``arm_styles``.
+    """
+    wording, styles = wording or Wording(), styles or arm_styles(report.table)
     charts = []
     for (title, x, y), curves in report.charts.items():
         counts = "answers" in x
-        spec = line_chart(dict(curves), styles, x, y, counts_on_log_x=counts, compare_at_x=counts)
+        shared = len({tuple(curve.x) for curve in curves.values()}) == 1
+        spec = line_chart(dict(curves), styles, x, y, counts_on_log_x=counts, compare_at_x=counts or shared)
         charts.append(Chart(title, spec))
     group = join_charts(charts, styles, report.table)
+    pairs = list(dict.fromkeys((each.arm, each.against) for each in report.differences))
     page = fill_template(
         "comparison.html.j2",
         bool(group),
         report=report,
+        wording=wording,
         columns=list(next(iter(report.table.values()), {})),
-        column_note=words.column_note,
+        column_note=wording.column_note,
         time_text=words.time_text,
         missing=words.MISSING,
+        long_names=max(map(len, report.table), default=0) > _LONG,
         arms=styles,
         group=group,
         metrics=list(dict.fromkeys(each.metric for each in report.differences)),
-        by_arm={
-            arm: {each.metric: each for each in report.differences if each.arm == arm}
-            for arm in dict.fromkeys(each.arm for each in report.differences)
+        by_pair={
+            pair: {each.metric: each for each in report.differences if (each.arm, each.against) == pair}
+            for pair in pairs
         },
     )
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from eval.report.charts import Spec
 from eval.report.styles import LineStyle
 
+_MANY_LINES = 6  # more need room to be told apart
 _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
@@ -29,10 +30,11 @@ class Chart:
 
 @dataclass(frozen=True)
 class ChartGroup:
-    """Charts that share one legend: (name, drawn sample) pairs."""
+    """Charts that share one legend: (name, drawn sample) pairs; ``wide`` ones stand in a row of two at most."""
 
     charts: list[Chart]
     legend: list[tuple[str, Markup]]
+    wide: bool = False
 
     def __bool__(self) -> bool:
         return any(chart.spec["data"] for chart in self.charts)
@@ -42,7 +44,8 @@ def join_charts(charts: list[Chart], styles: Mapping[str, LineStyle], names: Ite
     """Charts with a legend of the arms that are drawn, in the order of ``names``; empty charts are left out."""
     charts = [chart for chart in charts if chart.spec["data"]]
     drawn = {trace["meta"] for chart in charts for trace in chart.spec["data"]}
-    return ChartGroup(charts, [(name, styles[name].sample) for name in dict.fromkeys(names) if name in drawn])
+    legend = [(name, styles[name].sample) for name in dict.fromkeys(names) if name in drawn]
+    return ChartGroup(charts, legend, wide=len(legend) > _MANY_LINES)
 
 
 def fill_template(name: str, with_charts: bool, **context: Any) -> str:

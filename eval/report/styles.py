@@ -123,7 +123,9 @@ def search_styles(keys: Iterable[str], arms: dict[str, LineStyle]) -> dict[str, 
     for key in keys:
         turn = procedures.index(procedure_of(key))
         colour = arms[policy_of(key)].colour
-        styles[key] = LineStyle(colour, _DASHES[turn % len(_DASHES)], _SYMBOLS[turn % len(_SYMBOLS)])
+        # From the sixth procedure on dashes come again, each with another marker
+        symbol = (turn + turn // len(_DASHES)) % len(_SYMBOLS)
+        styles[key] = LineStyle(colour, _DASHES[turn % len(_DASHES)], _SYMBOLS[symbol])
     return styles
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.bootstrap import paired_difference
-from eval.comparison import paired, read_policy
+from eval.comparison import crossed_band, paired, read_policy
 from eval.hypervolume import pool_hypervolume
 from eval.metrics import best_at_k_sets, expected_best_at_k, pool_l1, simplex_weightings
-from eval.report.comparison import Cell, Difference, write_comparison
+from eval.report.comparison import Cell, Difference, Wording, write_comparison
 from eval.rollouts import RolloutLogError
 from tests.eval.comparison_example import ARMS, METRICS, example_comparison
 from tests.eval.test_rollouts import row
@@ -146,6 +147,16 @@ def test_one_seed_resamples_prompts_and_shapes_must_agree():
         paired(a, np.ones((2, 30)))
 
 
+def test_the_band_of_a_curve_is_the_interval_at_each_of_its_positions():
+    values = np.random.default_rng(0).random((3, 20, 4))
+    band = crossed_band(values)
+    for t in range(4):
+        found = paired(values[..., t], np.zeros((3, 20)))
+        assert (band.mean[t], band.lo[t], band.hi[t]) == pytest.approx((found.mean, found.lo, found.hi))
+    with pytest.raises(ValueError, match=r"values is \(3, 20\): expected \(S, P, T\)"):
+        crossed_band(values[..., 0])
+
+
 # --- the page ---
 
 
@@ -172,3 +183,18 @@ def test_numbers_are_printed_with_what_is_known_of_their_error():
     assert Difference("a", "b", "m", 0.1, 0.05, 0.2).is_clear
     assert not Difference("a", "b", "m", 0.1, -0.05, 0.2).is_clear
     assert Difference("a", "b", "m", 0.1, float("nan"), float("nan")).text == "+0.100"
+    assert Difference("a", "b", "m", -0.0001, -0.02, 0.02, 0.25).text == "+0.000 [-0.020, +0.020] p = 0.250"
+    assert Difference("a", "b", "m", 0.1, 0.05, 0.2, 1e-5).text == "+0.100 [+0.050, +0.200] p < 0.001"
+    assert Cell(None, instead="> 1,200").text == "> 1,200"
+
+
+def test_one_arm_may_be_held_against_several_and_the_page_says_what_it_is_told(tmp_path):
+    report = example_comparison()
+    twice = [Difference("vpo", against, "best@1", 0.123, 0.1, 0.2) for against in ("grpo", "base")]
+    changed = dataclasses.replace(report, differences=twice, findings=["vpo lies above grpo < base"])
+    wording = Wording(eyebrow="Something else", row="policy", column_notes={"best@1": "one draw"})
+    write_comparison(changed, tmp_path / "page.html", wording)
+    page = (tmp_path / "page.html").read_text()
+    assert page.count('<span class=clear><span class="part">+0.123</span> <span class="part">[+0.100, +0.200]') == 2
+    for words in ("Something else", ">policy</th>", 'title="one draw"', "vpo lies above grpo &lt; base"):
+        assert words in page

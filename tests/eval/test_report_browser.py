@@ -18,6 +18,8 @@ from eval.report import DemoReport, write
 from eval.report.comparison import write_comparison
 from tests.eval.comparison_example import example_comparison
 from tests.eval.report_example import example_report, hostile_report
+from tests.eval.search_example import example_searches
+from vpo.cli.search_compare.command import write_searches
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs the selenium package (extra `dev`)")
 
@@ -32,7 +34,7 @@ pytestmark = [
 
 DESK, TABLET, PHONE = 1280, 768, 390
 REPORTS = {"example": example_report, "hostile": hostile_report}
-PAGES = [*REPORTS, "comparison"]
+PAGES = [*REPORTS, "comparison", "search-comparison"]
 
 # Boxes that a reader must see apart. Within a chart: its titles and tick labels; on the page: what follows each other.
 BOXES = """
@@ -116,6 +118,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, make in REPORTS.items():
         write(make(), folder / f"{name}.html")
     write_comparison(example_comparison(), folder / "comparison.html")
+    write_searches(example_searches(), folder / "search-comparison.html")
     return {name: folder / f"{name}.html" for name in PAGES}
 
 

@@ -18,6 +18,7 @@ import typer
 import vpo
 from vpo.cli.depth import depth
 from vpo.cli.search import search
+from vpo.cli.search_compare.options import compare as compare_searches
 from vpo.cli.tasks import tasks
 
 _OWN_PACKAGES = frozenset({"vpo", "trainers", "search", "eval"})
@@ -34,6 +35,8 @@ app = typer.Typer(
 app.add_typer(depth, name="depth")
 app.add_typer(search, name="search")
 app.add_typer(tasks, name="tasks")
+
+search.command(name="compare")(compare_searches)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -1,0 +1,272 @@
+"""From the searches to one report: tables, curves, paired differences, and the budgets at which an arm is not ahead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.bootstrap import mean_and_error
+from eval.comparison import crossed_band, paired
+from eval.reach import reach
+from eval.report import Curve
+from eval.report.comparison import Cell, ComparisonReport, Difference
+from eval.report.data import finite
+from eval.signed_rank import signed_rank_p
+from search.curves import Axis
+from search.records import SearchResult
+from vpo.cli.demo import hardware
+from vpo.cli.search_compare.config import BEST_OF_N, Config
+from vpo.cli.search_compare.findings import Lead, lead
+from vpo.cli.search_compare.measures import AXES, Arm, grids_of, measure
+from vpo.cli.search_compare.runs import Run, arm_name
+
+Array = NDArray[np.float64]
+
+_UNITS: dict[Axis, str] = {"completion_tokens": "completion tokens", "answers": "number of answers"}
+_COMPARED = (
+    "best", "E_w[best]", "AUC over tokens", "AUC over answers", "hypervolume", "signatures", "duplicates",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An arm and the one that it is held against."""
+
+    arm: str
+    against: str
+    why: str  # "procedure": the same policy with best-of-n; "policy": the first policy with the same procedure
+
+
+def pairs_of(config: Config) -> list[Pair]:
+    """Each procedure against best-of-n with the same policy, each policy against the first with the same procedure."""
+    first = config.policies[0].name
+    found = []
+    for policy in config.policies:
+        for search in config.procedures:
+            arm = arm_name(policy.name, search.name)
+            if search.name != BEST_OF_N:
+                found.append(Pair(arm, arm_name(policy.name, BEST_OF_N), "procedure"))
+            if policy.name != first:
+                found.append(Pair(arm, arm_name(first, search.name), "policy"))
+    return found
+
+
+def measure_all(config: Config, done: Sequence[tuple[Run, Sequence[SearchResult]]]) -> dict[str, Arm]:
+    """Measure every arm over the seeds that all arms have."""
+    found: dict[str, dict[int, Sequence[SearchResult]]] = {}
+    is_floor = {}
+    for run, results in done:
+        found.setdefault(run.arm, {})[run.seed] = results
+        is_floor[run.arm] = run.search.name == BEST_OF_N
+    shared = [seed for seed in config.seeds if all(seed in by_seed for by_seed in found.values())]
+    results_of = {arm: [by_seed[seed] for seed in shared] for arm, by_seed in found.items()}
+    grids = grids_of(results_of, config.budget, config.floor, config.reference)
+    return {arm: measure(results, grids, is_floor[arm]) for arm, results in results_of.items()}
+
+
+def summarise(config: Config, done: Sequence[tuple[Run, Sequence[SearchResult]]], command: str) -> ComparisonReport:
+    """The report of all searches that are done.
+
+    Args:
+        config: What was asked for.
+        done: Searches with their results: for one seed at least, those of all arms.
+        command: The command line.
+    """
+    arms = measure_all(config, done)
+    results_of = {arm: measured.results for arm, measured in arms.items()}
+    grids = grids_of(results_of, config.budget, config.floor, config.reference)
+    seeds, problems = next(iter(arms.values())).figures["best"].shape
+    targets = _targets(config, arms)
+    table = {arm: {**_cells(measured), **_reached(measured, targets, config)} for arm, measured in arms.items()}
+    leads = {
+        (pair, axis): lead(arms[pair.arm].best[axis], arms[pair.against].best[axis], grids.points[axis])
+        for pair in pairs_of(config)
+        for axis in AXES
+    }
+    return ComparisonReport(
+        title=f"Search on {', '.join(source.name for source in config.problems)}",
+        lead=(
+            f"{len(config.policies)} policies, {len(config.procedures)} procedures; {config.budget:,} generated tokens "
+            f"for each of {problems} problems, {seeds} seed(s), the same for all. Best-of-n, independent draws and the "
+            "best of them kept, is the floor that every procedure has to beat."
+        ),
+        command=command,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        hardware=hardware(),
+        versions={name: version(name) for name in ("vpo", "torch", "transformers")},
+        table=table,
+        charts=_charts(config, arms, grids.points, leads),
+        differences=_differences(config, arms, targets),
+        notes=_notes(config, arms, seeds, problems, grids.limits["answers"]),
+        findings=[
+            found.sentence(pair.arm, pair.against, _UNITS[axis])
+            for (pair, axis), found in leads.items()
+            if axis == "completion_tokens"
+        ],
+        details=_details(config, arms, targets, leads, grids.limits),
+    )
+
+
+def _targets(config: Config, arms: Mapping[str, Arm]) -> dict[str, Array]:
+    """Name -> (P,) what each problem has to reach."""
+    floor = arms[arm_name(config.policies[0].name, BEST_OF_N)].figures["best"]
+    found = {}
+    for target in config.targets:
+        if target == BEST_OF_N:
+            found[f"the best-of-n of {config.policies[0].name}"] = floor.mean(axis=0)
+        else:
+            found[f"{target:g}"] = np.full(floor.shape[1], float(target))
+    return found
+
+
+def _cells(arm: Arm) -> dict[str, Cell]:
+    return {name: _cell(values) for name, values in arm.figures.items()}
+
+
+def _cell(values: Array) -> Cell:
+    means = [float(np.nanmean(row)) for row in values if not np.isnan(row).all()]
+    if not means:
+        return Cell(None)
+    estimate = mean_and_error(means)
+    return Cell(estimate.mean, estimate.se)
+
+
+def _reached(arm: Arm, targets: Mapping[str, Array], config: Config) -> dict[str, Cell]:
+    found = {}
+    for name, goals in targets.items():
+        costs = arm.costs(goals.tolist())
+        all_of_them = reach(costs)
+        found[f"reaches {name}"] = _cell(np.isfinite(costs).astype(float))
+        found[f"tokens of those, {name}"] = Cell(all_of_them.median_of_reached)
+        found[f"tokens of all, {name}"] = Cell(all_of_them.median, instead=f"> {config.budget:,}")
+    return found
+
+
+def _charts(
+    config: Config, arms: Mapping[str, Arm], points: Mapping[Axis, Array], leads: Mapping[tuple[Pair, Axis], Lead]
+) -> dict[tuple[str, str, str], dict[str, Curve]]:
+    charts: dict[tuple[str, str, str], dict[str, Curve]] = {}
+    for title, attribute, unit in (
+        ("Fixed taste w*: best so far", "best", "w* · r of the best"),
+        ("Random tastes: E_w[best]", "expected", "E_w[w · r] of the best"),
+    ):
+        for axis in AXES:
+            drawn = {}
+            for name, arm in arms.items():
+                band = crossed_band(getattr(arm, attribute)[axis])
+                drawn[name] = Curve(list(points[axis]), list(band.mean), list(band.lo), list(band.hi))
+            charts[title if axis == "completion_tokens" else f"{title}, by answers", _UNITS[axis], unit] = drawn
+    for why, title in (
+        ("policy", f"Policy: w* · r less that of {config.policies[0].name}, same procedure"),
+        ("procedure", "Procedure: w* · r less that of best-of-n, same policy"),
+    ):
+        drawn = {
+            pair.arm: Curve(list(each.grid), list(each.mean), list(each.lo), list(each.hi))
+            for (pair, axis), each in leads.items()
+            if pair.why == why and axis == "completion_tokens"
+        }
+        if drawn:
+            charts[title, _UNITS["completion_tokens"], "difference of w* · r"] = drawn
+    return charts
+
+
+def _differences(config: Config, arms: Mapping[str, Arm], targets: Mapping[str, Array]) -> list[Difference]:
+    figures = {
+        arm: {
+            **{name: measured.figures[name] for name in _COMPARED},
+            **{
+                f"reaches {name}": np.isfinite(measured.costs(goals.tolist())).astype(float)
+                for name, goals in targets.items()
+            },
+        }
+        for arm, measured in arms.items()
+    }
+    found = []
+    for pair in pairs_of(config):
+        for name, mine in figures[pair.arm].items():
+            theirs = figures[pair.against][name]
+            whole = ~np.isnan(mine).any(axis=0) & ~np.isnan(theirs).any(axis=0)
+            if whole.any():
+                a, b = mine[:, whole], theirs[:, whole]
+                each = paired([*a], [*b])
+                p = signed_rank_p(a.mean(axis=0), b.mean(axis=0))
+                found.append(Difference(pair.arm, pair.against, name, each.mean, each.lo, each.hi, p))
+    return found
+
+
+def _notes(config: Config, arms: Mapping[str, Arm], seeds: int, problems: int, answers: float) -> list[str]:
+    notes = [
+        "Best-of-n has no order: its curves and areas are means over the orders in which its draws could have come, "
+        "which has the same expectation as one order and less noise. Costs to a target are of the order that it had.",
+        f"AUC is the mean height of the best-so-far curve: over the whole token budget, and over {answers:,.0f} "
+        "answers, which every arm could pay for.",
+        "A search that does not reach a target is counted as such. “Tokens of those” is the median of the searches "
+        "that reach it, which are others for each arm; “tokens of all” counts the rest as more than the budget.",
+        "Intervals hold at each budget and for each figure by itself, p-values are Wilcoxon's signed ranks over "
+        "problems and are not corrected for their number: among twenty comparisons of equals one looks clear.",
+    ]
+    if seeds < 3:
+        notes.append("Fewer than three seeds: how much one search differs from the next is hardly known.")
+    if problems < 10:
+        notes.append("Fewer than ten problems: nothing is known of problems that were not searched.")
+    silent = [arm for arm, measured in arms.items() if not any(r.candidates for row in measured.results for r in row)]
+    if silent:
+        notes.append(f"No answer could be read of {', '.join(silent)}.")
+    return notes
+
+
+def _details(
+    config: Config,
+    arms: Mapping[str, Arm],
+    targets: Mapping[str, Array],
+    leads: Mapping[tuple[Pair, Axis], Lead],
+    limits: Mapping[Axis, float],
+) -> dict[str, Any]:
+    """What the page does not show: every search by itself, best-of-n in its own order, differences by budget."""
+    return {
+        "config": json_of(asdict(config)),
+        "area_limits": dict(limits),
+        "targets": {name: goals.tolist() for name, goals in targets.items()},
+        "searches": {
+            arm: {
+                **{name: json_of(values.tolist()) for name, values in measured.figures.items()},
+                **{
+                    f"tokens to {name}": json_of(measured.costs(goals.tolist()).tolist())
+                    for name, goals in targets.items()
+                },
+            }
+            for arm, measured in arms.items()
+        },
+        "single_order": {
+            arm: {axis: measured.single_order[axis].mean(axis=(0, 1)).tolist() for axis in AXES}
+            for arm, measured in arms.items()
+        },
+        "differences_by_budget": [
+            {
+                "arm": pair.arm,
+                "against": pair.against,
+                "axis": axis,
+                **{name: json_of(getattr(each, name).tolist()) for name in ("grid", "mean", "lo", "hi")},
+                "not_above": each.grid[~each.above].tolist(),
+            }
+            for (pair, axis), each in leads.items()
+        ],
+    }
+
+
+def json_of(value: Any) -> Any:
+    """Plain JSON values: NaN and infinity become None, paths text."""
+    if isinstance(value, dict):
+        return {str(key): json_of(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_of(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return finite(value)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
