@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,7 +62,9 @@ def is_literal(answer: str) -> bool:
     if _WORDS.fullmatch(answer):
         return True
     try:
-        ast.literal_eval(answer.strip())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.literal_eval(answer.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return False
     return True
@@ -85,7 +88,9 @@ def is_formula(answer: str) -> bool:
 
 def _parse(text: str) -> ast.expr | None:
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text.strip(), mode="eval").body
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     return tree if sum(1 for _ in ast.walk(tree)) <= _MOST_NODES else None
