@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Literal
 
 Normalization = Literal["squad", "released"]
@@ -46,7 +46,7 @@ def normalize(text: str, articles: Normalization | None = "squad") -> str:
     return " ".join(text.split())
 
 
-def multiset_f1(found: Iterable[str], wanted: Iterable[str]) -> float:
+def multiset_f1(found: Iterable[Hashable], wanted: Iterable[Hashable]) -> float:
     """F1 of two bags; 1 where both are empty."""
     ours, theirs = Counter(iter(found)), Counter(iter(wanted))  # of a dict: its keys, not counts
     if not ours and not theirs:

@@ -11,7 +11,7 @@ import ast
 import warnings
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import NoReturn
 
 _MOST_CHARACTERS, _MOST_NODES, _BIGGEST = 4000, 600, 10**12
 
@@ -57,13 +57,17 @@ def _body(statements: list[ast.stmt]) -> list[ast.stmt]:
     functions = [each for each in statements if isinstance(each, ast.FunctionDef)]
     if not functions:
         return statements
-    (function,) = functions if len(functions) == 1 else _refuse()
+    function = functions[0]
+    # What follows a function may print what it returns; it computes nothing of its own.
+    rest = statements[1:]
+    if (
+        len(functions) > 1
+        or statements[0] is not function
+        or not all(_is_call_of(each, function.name) for each in rest)
+    ):
+        _refuse()
     arguments = function.args
     if function.decorator_list or arguments.args or arguments.vararg or arguments.kwonlyargs or arguments.kwarg:
-        _refuse()
-    # What follows a function may print what it returns; it computes nothing of its own.
-    rest = statements[statements.index(function) + 1 :]
-    if statements[0] is not function or not all(_is_call_of(each, function.name) for each in rest):
         _refuse()
     return function.body
 
@@ -77,7 +81,6 @@ def _run(statements: list[ast.stmt]) -> Computed:
             target = statement.targets[0]
             if len(statement.targets) != 1 or not isinstance(target, ast.Name):
                 _refuse()
-            assert isinstance(target, ast.Name)
             names[target.id] = _value(statement.value, names, values)
             last = None
         elif isinstance(statement, ast.Return) and statement.value is not None:
@@ -101,7 +104,7 @@ def _value(expression: ast.expr, names: dict[str, Fraction], values: list[Fracti
 
 def _evaluate(node: ast.expr, names: dict[str, Fraction]) -> Fraction:
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        found = Fraction(str(node.value))  # type: ignore[arg-type]  # of a float: as it is written
+        found = Fraction(str(node.value))  # of a float: as it is written
     elif isinstance(node, ast.Name):
         found = names[node.id] if node.id in names else _refuse()
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
@@ -121,10 +124,8 @@ def _evaluate(node: ast.expr, names: dict[str, Fraction]) -> Fraction:
 
 
 def _printed(expression: ast.expr) -> ast.expr:
-    is_print = isinstance(expression, ast.Call) and isinstance(expression.func, ast.Name)
-    if is_print and expression.func.id == "print" and len(expression.args) == 1 and not expression.keywords:
-        inner: ast.expr = expression.args[0]
-        return inner
+    if isinstance(expression, ast.Call) and isinstance(expression.func, ast.Name) and expression.func.id == "print":
+        return expression.args[0] if len(expression.args) == 1 and not expression.keywords else expression
     return expression
 
 
@@ -135,5 +136,5 @@ def _is_call_of(statement: ast.stmt, name: str) -> bool:
     return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == name and not call.args
 
 
-def _refuse() -> Any:
+def _refuse() -> NoReturn:
     raise _NotUnderstoodError

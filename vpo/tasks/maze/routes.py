@@ -77,8 +77,8 @@ def reward_vector(
 ) -> tuple[float, float, float, float]:
     """Components of a route that reached the exit, from the cells it visited."""
     visited = set(cells)
-    taken = [len(visited & kind) for kind in (maze.gold, maze.diamonds, maze.lava)]
-    return earned(*taken, maze, reward, has_bonus=not visited.isdisjoint(maze.bonus))
+    gold, diamonds, lava = (len(visited & kind) for kind in (maze.gold, maze.diamonds, maze.lava))
+    return earned(gold, diamonds, lava, maze, reward, has_bonus=not visited.isdisjoint(maze.bonus))
 
 
 def earned(

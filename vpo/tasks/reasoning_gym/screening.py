@@ -99,7 +99,7 @@ def _parse(text: str) -> ast.expr | None:
 def _degree(node: ast.expr, calls: int) -> float:
     """About the degree that a formula has when it is multiplied out; infinite for what is not allowed."""
     if isinstance(node, ast.Constant):
-        return 0 if type(node.value) in (int, float) and abs(node.value) <= _BIGGEST else float("inf")
+        return 0 if _size(node) <= _BIGGEST else float("inf")
     if isinstance(node, ast.Name):
         return 1 if len(node.id) <= 2 and node.id.isascii() and node.id[0] != "_" else float("inf")
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
@@ -122,13 +122,19 @@ def _degree(node: ast.expr, calls: int) -> float:
 
 def _exponent(node: ast.expr) -> float:
     """Size of an exponent: a number, its negative or a fraction."""
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return abs(node.value) if abs(node.value) <= _MOST_EXPONENT else float("inf")
+    if isinstance(node, ast.Constant):
+        return _size(node) if _size(node) <= _MOST_EXPONENT else float("inf")
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return _exponent(node.operand)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
         return max(_exponent(node.left), _exponent(node.right))
     return float("inf")
+
+
+def _size(constant: ast.Constant) -> float:
+    """Absolute value; infinite for what is no plain number."""
+    value = constant.value
+    return abs(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("inf")
 
 
 _SCREENS: dict[str, Callable[[str], bool]] = {
