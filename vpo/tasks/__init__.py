@@ -13,6 +13,7 @@ __all__ = ["Task", "get_task", "list_tasks", "task"]
 _HOME = {
     "maze": ("vpo.tasks.maze", "MazeTask"),
     "knapsack": ("vpo.tasks.knapsack", "KnapsackTask"),
+    "format_mixture": ("vpo.tasks.format_mixture", "FormatMixtureTask"),
     "musique": ("vpo.tasks.musique", "MusiqueTask"),
     "eureqa": ("vpo.tasks.eureqa", "EureqaTask"),
     "toolrl": ("vpo.tasks.toolrl", "ToolRLTask"),

@@ -19,6 +19,8 @@ def test_list_names_the_tasks_and_their_components(capsys):
         "code",
         "hop_1",
         "entity_E",
+        "format_mixture",
+        "reasoning_gym",
         "test_1 to test_16",
         "<response_i>",
     ):
@@ -34,6 +36,20 @@ def test_check_reports_ranges_references_and_geometry(tmp_path, capsys):
     assert "2 of 2 reference answers earn full marks" in said
     assert "effective rank" in said
     assert said.endswith("fit to train on\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("reasoning_gym:spell_backward", ["-o", 'config={"max_word_len": 5}']),
+        ("format_mixture", ["-o", "num_steps=3", "-o", 'error_rates={"prose": 0.5}']),
+        ("maze", ["-o", "reward=convex_bonus", "-o", 'maze={"bonus": true, "num_lava": 2}']),
+    ],
+)
+def test_tasks_that_make_their_rows_are_checked_with_options(name, options, capsys):
+    assert main(["tasks", "check", name, *options, "--rows", "3"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{name}: ") and said.endswith("fit to train on\n")
 
 
 def test_check_of_a_task_of_ones_own_that_fails_ends_with_one(tmp_path, monkeypatch, capsys):
@@ -70,6 +86,10 @@ def test_many_failures_of_one_cause_are_not_all_shown(tmp_path, monkeypatch, cap
         (["musique", "-o", "path"], "--option is 'path': expected name=value"),
         (["code", "-o", "max_tests=0"], "max_tests is 0"),
         (["chess"], "there is no task 'chess'"),
+        (["reasoning_gym"], "no generator is named: expected reasoning_gym:NAME"),
+        (["reasoning_gym:chess"], "reasoning-gym has no generator 'chess'"),
+        (["reasoning_gym:gcd", "-o", 'config={"x": 1}'], "gcd has no option 'x'"),
+        (["format_mixture", "-o", 'mixture={"python": 0.5}'], "sums to 0.5"),
     ],
 )
 def test_what_does_not_fit_is_one_message(arguments, message, capsys):

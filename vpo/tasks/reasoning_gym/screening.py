@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,7 +62,9 @@ def is_literal(answer: str) -> bool:
     if _WORDS.fullmatch(answer):
         return True
     try:
-        ast.literal_eval(answer.strip())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.literal_eval(answer.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return False
     return True
@@ -85,7 +88,9 @@ def is_formula(answer: str) -> bool:
 
 def _parse(text: str) -> ast.expr | None:
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text.strip(), mode="eval").body
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     return tree if sum(1 for _ in ast.walk(tree)) <= _MOST_NODES else None
@@ -94,7 +99,7 @@ def _parse(text: str) -> ast.expr | None:
 def _degree(node: ast.expr, calls: int) -> float:
     """About the degree that a formula has when it is multiplied out; infinite for what is not allowed."""
     if isinstance(node, ast.Constant):
-        return 0 if _size(node.value) <= _BIGGEST else float("inf")
+        return 0 if _size(node) <= _BIGGEST else float("inf")
     if isinstance(node, ast.Name):
         return 1 if len(node.id) <= 2 and node.id.isascii() and node.id[0] != "_" else float("inf")
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
@@ -115,20 +120,21 @@ def _degree(node: ast.expr, calls: int) -> float:
     return max(1, _degree(node.args[0], _MOST_CALLS if node.func.id == "exp" else calls + 1))
 
 
-def _size(value: object) -> float:
-    """Size of a number; infinite for what is none, True and 1j among them."""
-    return abs(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("inf")
-
-
 def _exponent(node: ast.expr) -> float:
     """Size of an exponent: a number, its negative or a fraction."""
     if isinstance(node, ast.Constant):
-        return size if (size := _size(node.value)) <= _MOST_EXPONENT else float("inf")
+        return _size(node) if _size(node) <= _MOST_EXPONENT else float("inf")
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return _exponent(node.operand)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
         return max(_exponent(node.left), _exponent(node.right))
     return float("inf")
+
+
+def _size(constant: ast.Constant) -> float:
+    """Absolute value; infinite for what is no plain number."""
+    value = constant.value
+    return abs(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("inf")
 
 
 _SCREENS: dict[str, Callable[[str], bool]] = {
