@@ -16,7 +16,9 @@ from search.records import SearchResult
 _ROUNDING = 1e-9  # w* . r of a vector of thirds may miss its sum by a few units in the last place
 
 
-def area_under_best(result: SearchResult, limit: float, axis: Axis = "completion_tokens", *, floor: float = 0.0) -> float:
+def area_under_best(
+    result: SearchResult, limit: float, axis: Axis = "completion_tokens", *, floor: float = 0.0
+) -> float:
     """Mean height of the best-so-far curve from cost 0 to ``limit``: its area divided by ``limit``, exactly.
 
     In the unit of the scalar: the best of all if it were in hand at once, ``floor`` if nothing ever is. A search that
@@ -35,7 +37,9 @@ def area_under_best(result: SearchResult, limit: float, axis: Axis = "completion
     return float(step_area(arrivals(result, axis), np.maximum.accumulate(scalars), limit, floor))
 
 
-def step_area(costs: NDArray[np.int64], running: NDArray[np.float64], limit: float, floor: float) -> NDArray[np.float64]:
+def step_area(
+    costs: NDArray[np.int64], running: NDArray[np.float64], limit: float, floor: float
+) -> NDArray[np.float64]:
     """Mean over [0, ``limit``] of right-continuous step curves.
 
     Args:
