@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vpo.cli.demo import hardware
+from vpo.cli.hardware import hardware
 
 RESULTS = Path(__file__).parent / "results"
 

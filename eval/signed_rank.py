@@ -1,4 +1,4 @@
-"""Wilcoxon's signed-rank test: does one method do better than another on the same problems? (Wilcoxon 1945; scipy)"""
+"""Whether one method does better than another on the same problems: Wilcoxon's signed-rank test, by scipy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ def signed_rank_p(a: ArrayLike, b: ArrayLike) -> float:
     """Two-sided p-value of the hypothesis that ``a - b`` lies symmetrically around 0.
 
     Problems on which both do equally well say nothing and are left out (Wilcoxon's own treatment); if fewer than
-    two others remain, p is 1. Exact for up to 13 remaining problems, and without ties up to 50; else by the normal approximation.
+    two others remain, p is 1. Exact for up to 13 remaining problems, and without ties up to 50; else by the normal
+    approximation.
 
     Args:
         a: (P,) values of one method, each the mean over seeds.

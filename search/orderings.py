@@ -5,10 +5,10 @@ other order, the mean curve is the expected best of what a cost buys (with M ans
 the cost, exactly ``eval.metrics.best_at_k_sets``): the same expectation, far less noise. Completions keep their answers
 together. The average is taken over orders drawn at random, as completions may differ in length and in answers.
 
-Where the budget counts tokens, n itself depends on the lengths drawn, so that close to the budget the mean is not
-exactly unbiased; up to budget / max_new_tokens completions it is.
+Where the budget counts tokens, n itself depends on the lengths drawn: close to the budget the mean is not exactly
+unbiased.
 
-Letters: R orders, C completions, N steps (answers, or whole completions on the token axis), K weightings, X grid points.
+Letters: R orders, C completions, N steps (answers, or on the token axis completions), K weightings, X grid points.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _steps(
     nothing = np.full(values.shape[1], -np.inf)
     if axis == "completion_tokens":
         brought = [values[own].max(axis=0) if own else nothing for own in answers]
-        costs = np.diff(np.asarray(result.completion_tokens, dtype=np.int64), prepend=0)
+        costs = np.asarray(np.diff(result.completion_tokens, prepend=0), dtype=np.int64)
         return costs, np.asarray(brought).reshape(num, -1), np.arange(num)
     rows = [values[i] if i >= 0 else nothing for own in answers for i in own or [-1]]
     completion = np.repeat(np.arange(num), [max(1, len(own)) for own in answers])

@@ -33,7 +33,7 @@ def example_searches() -> ComparisonReport:
     taste = "Fixed taste w*: best so far"
     return ComparisonReport(
         title="Search on maze",
-        lead="Four policies, three procedures; 1,200 generated tokens for each of 60 problems, 3 seeds, the same for all.",
+        lead="Four policies, three procedures; 1,200 generated tokens for each of 60 problems, 3 seeds.",
         command="vpo search compare mazes.yaml",
         created="2026-11-24T12:00:00+00:00",
         hardware="2 CPU cores, no GPU",
@@ -51,7 +51,9 @@ def example_searches() -> ComparisonReport:
         differences=[
             Difference(arm, against, name, 0.05, low, 0.09, p)
             for arm, against in pairs
-            for name, low, p in zip(METRICS, (0.01, -0.02, 0.02, 0.03, 0.01, -0.01, float("nan")), [0.0001, 0.2] * 4)
+            for name, low, p in zip(
+                METRICS, (0.01, -0.02, 0.02, 0.03, 0.01, -0.01, float("nan")), [0.0001, 0.2] * 4, strict=False
+            )
         ],
         notes=["Best-of-n has no order."],
         findings=["VPO lies above GRPO at 45 of 50 budgets of completion tokens: below at 24 to 96, level at 120."],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shutil
 import time
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.report import DemoReport, write
+from vpo.cli.hardware import hardware
 from vpo.cli.study.page import build_report
 from vpo.cli.study.runner import only_runner, run_studies
 from vpo.cli.study.settings import QUICK, Settings
@@ -62,17 +61,6 @@ def run_demo(out: Path, seed: int = 0, quick: bool = False, fresh: bool = False)
     _print_numbers(report)
     print(f"report: {out / 'report.html'}")
     return 0
-
-
-def hardware() -> str:
-    """Processor, cores in use, and that no GPU was: what a figure has to be read with."""
-    model = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass  # not Linux: what platform says has to do
-    return f"{os.cpu_count()} CPU cores ({model}), no GPU"
 
 
 def _print_numbers(report: DemoReport) -> None:

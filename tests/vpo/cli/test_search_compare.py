@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import yaml
 from eval.report.styles import arm_styles, policy_of, search_styles
 from search.curves import best_so_far
 from search.ledger import read_ledger, read_results
+from search.procedures import get_procedure
 from tests.vpo.cli.toy_searches import toy_config, use_toys
 from vpo.cli.app import main
 from vpo.cli.search_compare.command import compare_searches, print_searches
@@ -40,8 +42,9 @@ def whole(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     use_toys(replace=patch.setattr)
     out = tmp_path_factory.mktemp("whole")
-    yield compare_searches(toy_config(out), "toy"), out
+    report = compare_searches(toy_config(out), "toy")
     patch.undo()
+    return report, out
 
 
 # --- the door ---
@@ -125,7 +128,7 @@ def test_what_cannot_run_is_refused_before_anything_is_sampled(toys, changes, me
 
 
 def test_a_policy_that_is_no_folder_is_refused_before_anything_is_sampled(tmp_path):
-    with pytest.raises(ValueError, match="names ./nowhere/seed3, which is no folder"):
+    with pytest.raises(ValueError, match=r"names \./nowhere/seed3, which is no folder"):
         open_policy(Policy("p", "./nowhere/seed{seed}"), 3, 8)
 
 
@@ -182,7 +185,7 @@ def test_a_server_is_known_by_what_it_says_not_by_its_address():
 
 
 def test_every_policy_procedure_and_seed_has_a_ledger_and_all_spend_alike(whole):
-    report, out = whole
+    _, out = whole
     config = toy_config(out)
     runs = plan(config)
     assert len(runs) == 2 * 3 * 2
@@ -203,7 +206,7 @@ def run_script(folder: Path, countdown: int = 0) -> int:
     return subprocess.run(command, env=environment, cwd=ROOT, check=False, stderr=subprocess.DEVNULL).returncode
 
 
-def test_a_killed_comparison_goes_on_and_samples_nothing_twice(whole, tmp_path):
+def test_a_killed_comparison_goes_on_and_samples_nothing_twice(whole, tmp_path, monkeypatch):
     report, out = whole
     assert run_script(tmp_path, 60) == -signal.SIGKILL
     begun = len(list(tmp_path.rglob("*.jsonl")))
@@ -211,7 +214,8 @@ def test_a_killed_comparison_goes_on_and_samples_nothing_twice(whole, tmp_path):
     assert run_script(tmp_path, 50) == -signal.SIGKILL
     assert run_script(tmp_path) == 0
     sampled = (tmp_path / "sampled.txt").read_text().splitlines()
-    assert run_script(tmp_path) == 0  # all is there: nothing is sampled at all
+    use_toys(tmp_path, monkeypatch.setattr)
+    compare_searches(toy_config(tmp_path), "toy")  # all is there: nothing is sampled at all
     assert (tmp_path / "sampled.txt").read_text().splitlines() == sampled
     drawn = {path.relative_to(tmp_path): read_results(path) for path in sorted(tmp_path.rglob("*.jsonl"))}
     assert drawn == {path.relative_to(out): read_results(path) for path in sorted(out.rglob("*.jsonl"))}
@@ -278,7 +282,7 @@ def test_differences_are_paired_by_problem_and_seed(whole):
 
 
 def test_the_floor_is_averaged_over_its_orders_and_ends_where_its_own_order_ends(whole):
-    report, out = whole
+    report, _ = whole
     charts = {title: curves for (title, _, _), curves in report.charts.items()}
     curve = charts["Fixed taste w*: best so far"]["single / best-of-n"]
     single = report.details["single_order"]["single / best-of-n"]["completion_tokens"]
@@ -290,7 +294,7 @@ def test_the_floor_is_averaged_over_its_orders_and_ends_where_its_own_order_ends
 
 
 def test_areas_over_answers_end_where_every_arm_has_answers(whole):
-    report, out = whole
+    _, out = whole
     results = {run.arm: [read_results(run.ledger)] for run in plan(toy_config(out)) if run.seed == 3}
     grids = grids_of(results, 240, 0.0, 0.0)
     means = [np.mean([r.answers[-1] for r in found[0]]) for found in results.values()]
@@ -382,3 +386,31 @@ def test_as_many_procedures_as_there_are_look_different():
     arms = [f"{policy} / p{i}" for policy in ("a", "b") for i in range(11)]
     styles = search_styles(arms, arm_styles(policy_of(arm) for arm in arms))
     assert len({(style.colour, style.dash, style.symbol) for style in styles.values()}) == 22
+
+
+# --- the guide ---
+
+GUIDE = (ROOT / "docs" / "search-compare.md").read_text()
+
+
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL))
+def test_the_configurations_of_the_guide_are_some(block, tmp_path):
+    raw = yaml.safe_load(block)
+    config = config_of({key: value for key, value in raw.items() if key != "out"}, tmp_path)
+    for policy in config.policies:
+        found = problems_of(config, policy)
+        assert len(found) == sum(source.count for source in config.problems)
+        for search in config.procedures:
+            assert get_procedure(search.procedure, found[0], **search.options)
+
+
+def test_the_guide_explains_every_figure_that_is_printed(whole):
+    report, _ = whole
+    explained = re.findall(r"^\| ([^|]+?) \|", GUIDE, re.MULTILINE)
+    for name in next(iter(report.table.values())):
+        if name in ("answers", "tokens"):
+            continue
+        stem = re.sub(r"(reaches|tokens of those,|tokens of all,) .*", r"\1 T", name)
+        assert any(
+            stem in each.replace("over tokens, over answers", "over tokens AUC over answers") for each in explained
+        )

@@ -11,15 +11,14 @@ import signal
 import sys
 from pathlib import Path
 
+from search.problem import Problem
+from search.samplers import Sampler
+from tests.search.toy_problem import ToyProblem, toy_problems, toy_sampler
 from vpo.cli.search_compare import policies, runs
 from vpo.cli.search_compare.config import Config, Policy, config_of
 
-from search.problem import Problem  # isort: skip
-from search.samplers import Sampler  # isort: skip
-from tests.search.toy_problem import ToyProblem, toy_problems, toy_sampler  # isort: skip
-
 RAW = {
-    "problems": {"name": "toy", "count": 6},
+    "problems": {"name": "toy", "count": 4},
     "policies": {
         "single": {"model": "any", "problem_options": {"num_answers": 1}, "max_new_tokens": 6},
         "sets": "any",

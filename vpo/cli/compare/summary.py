@@ -15,7 +15,7 @@ from eval.comparison import PolicyResult, paired, read_policy
 from eval.report import Curve
 from eval.report.comparison import Cell, ComparisonReport, Difference
 from vpo.cli.compare.runs import BASE, Plan, Run
-from vpo.cli.demo import hardware
+from vpo.cli.hardware import hardware
 
 Array = NDArray[np.float64]
 

@@ -36,10 +36,10 @@ WORDING = Wording(
     ),
     column_notes={
         "best": "w* · r of the best answer, the mean over problems.",
-        "E_w[best]": "The best answer for a taste drawn at random, averaged over tastes: what the whole archive is worth.",
+        "E_w[best]": "The best answer for a taste drawn at random, averaged over tastes.",
         "AUC over tokens": "Mean height of the best-so-far curve over the token budget.",
         "AUC over answers": "Mean height of the best-so-far curve over as many answers as every arm could pay for.",
-        "hypervolume": "Volume that the reward vectors found dominate, from the corner `reference` of the configuration.",
+        "hypervolume": "Volume that the reward vectors found dominate, from the configuration's `reference`.",
         "signatures": "Distinct reward vectors among the answers to a problem.",
         "duplicates": "Share of the answers that the search had seen before.",
         "answers": "Answers that the budget paid for.",
@@ -136,6 +136,7 @@ def _print_differences(console: Console, report: ComparisonReport) -> None:
         table.add_column(escape(name), justify="right")
     for pair in pairs:
         found = {each.metric: each for each in report.differences if (each.arm, each.against) == pair}
-        cells = [escape(found[name].text) if name in found else "" for name in _SHOWN]
-        table.add_row(escape(f"{pair[0]} − {pair[1]}"), *cells)
+        cells = [escape("\n".join(found[name].parts)) if name in found else "" for name in _SHOWN]
+        table.add_row(escape(f"{pair[0]}\n− {pair[1]}"), *cells)
+        table.add_section()
     console.print(table)

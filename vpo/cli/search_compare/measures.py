@@ -6,7 +6,7 @@ Letters: S seeds, P problems, X grid points, D components, K weightings.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,6 +155,5 @@ def _spent(result: SearchResult) -> int:
     return result.answers[-1] if result.answers else 0
 
 
-def _each(results: Results, of: object) -> Array:
-    assert callable(of)
+def _each(results: Results, of: Callable[[SearchResult], float]) -> Array:
     return np.array([[of(result) for result in found] for found in results], dtype=np.float64)

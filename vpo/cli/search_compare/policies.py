@@ -72,8 +72,8 @@ def open_policy(policy: Policy, seed: int, batch_size: int) -> LazySampler:
     looks_like_one = model.startswith((".", "/", "~")) or "{seed}" in policy.model
     if looks_like_one and not folder.is_dir():
         raise ValueError(
-            f"policy {policy.name!r} names {model}, which is no folder: expected one with a model, or a name on the hub. "
-            "Mend the path."
+            f"policy {policy.name!r} names {model}, which is no folder: expected one with a model, or a name on the "
+            "hub. Mend the path."
         )
 
     def load() -> Sampler:

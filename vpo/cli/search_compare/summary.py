@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from eval.report.data import finite
 from eval.signed_rank import signed_rank_p
 from search.curves import Axis
 from search.records import SearchResult
-from vpo.cli.demo import hardware
+from vpo.cli.hardware import hardware
 from vpo.cli.search_compare.config import BEST_OF_N, Config
 from vpo.cli.search_compare.findings import Lead, lead
 from vpo.cli.search_compare.measures import AXES, Arm, grids_of, measure
@@ -30,6 +30,7 @@ from vpo.cli.search_compare.runs import Run, arm_name
 Array = NDArray[np.float64]
 
 _UNITS: dict[Axis, str] = {"completion_tokens": "completion tokens", "answers": "number of answers"}
+_KINDS = ("best", "E_w[best]")
 _COMPARED = (
     "best", "E_w[best]", "AUC over tokens", "AUC over answers", "hypervolume", "signatures", "duplicates",
 )  # fmt: skip
@@ -42,6 +43,14 @@ class Pair:
     arm: str
     against: str
     why: str  # "procedure": the same policy with best-of-n; "policy": the first policy with the same procedure
+
+
+class Key(NamedTuple):
+    """Which difference of curves: of a pair, over an axis, under w* ("best") or random tastes ("E_w[best]")."""
+
+    pair: Pair
+    axis: Axis
+    kind: str
 
 
 def pairs_of(config: Config) -> list[Pair]:
@@ -86,9 +95,10 @@ def summarise(config: Config, done: Sequence[tuple[Run, Sequence[SearchResult]]]
     targets = _targets(config, arms)
     table = {arm: {**_cells(measured), **_reached(measured, targets, config)} for arm, measured in arms.items()}
     leads = {
-        (pair, axis): lead(arms[pair.arm].best[axis], arms[pair.against].best[axis], grids.points[axis])
+        Key(pair, axis, kind): lead(_curve(arms[pair.arm], kind)[axis], _curve(arms[pair.against], kind)[axis], points)
+        for kind in _KINDS
         for pair in pairs_of(config)
-        for axis in AXES
+        for axis, points in grids.points.items()
     }
     return ComparisonReport(
         title=f"Search on {', '.join(source.name for source in config.problems)}",
@@ -106,9 +116,9 @@ def summarise(config: Config, done: Sequence[tuple[Run, Sequence[SearchResult]]]
         differences=_differences(config, arms, targets),
         notes=_notes(config, arms, seeds, problems, grids.limits["answers"]),
         findings=[
-            found.sentence(pair.arm, pair.against, _UNITS[axis])
-            for (pair, axis), found in leads.items()
-            if axis == "completion_tokens"
+            found.sentence(key.pair.arm, key.pair.against, _UNITS[key.axis])
+            for key, found in leads.items()
+            if key.kind == "best" and key.axis == "completion_tokens"
         ],
         details=_details(config, arms, targets, leads, grids.limits),
     )
@@ -150,17 +160,17 @@ def _reached(arm: Arm, targets: Mapping[str, Array], config: Config) -> dict[str
 
 
 def _charts(
-    config: Config, arms: Mapping[str, Arm], points: Mapping[Axis, Array], leads: Mapping[tuple[Pair, Axis], Lead]
+    config: Config, arms: Mapping[str, Arm], points: Mapping[Axis, Array], leads: Mapping[Key, Lead]
 ) -> dict[tuple[str, str, str], dict[str, Curve]]:
     charts: dict[tuple[str, str, str], dict[str, Curve]] = {}
-    for title, attribute, unit in (
+    for title, kind, unit in (
         ("Fixed taste w*: best so far", "best", "w* · r of the best"),
-        ("Random tastes: E_w[best]", "expected", "E_w[w · r] of the best"),
+        ("Random tastes: E_w[best]", "E_w[best]", "E_w[w · r] of the best"),
     ):
         for axis in AXES:
             drawn = {}
             for name, arm in arms.items():
-                band = crossed_band(getattr(arm, attribute)[axis])
+                band = crossed_band(_curve(arm, kind)[axis])
                 drawn[name] = Curve(list(points[axis]), list(band.mean), list(band.lo), list(band.hi))
             charts[title if axis == "completion_tokens" else f"{title}, by answers", _UNITS[axis], unit] = drawn
     for why, title in (
@@ -168,13 +178,17 @@ def _charts(
         ("procedure", "Procedure: w* · r less that of best-of-n, same policy"),
     ):
         drawn = {
-            pair.arm: Curve(list(each.grid), list(each.mean), list(each.lo), list(each.hi))
-            for (pair, axis), each in leads.items()
-            if pair.why == why and axis == "completion_tokens"
+            key.pair.arm: Curve(list(each.grid), list(each.mean), list(each.lo), list(each.hi))
+            for key, each in leads.items()
+            if (key.pair.why, key.axis, key.kind) == (why, "completion_tokens", "best")
         }
         if drawn:
             charts[title, _UNITS["completion_tokens"], "difference of w* · r"] = drawn
     return charts
+
+
+def _curve(arm: Arm, kind: str) -> Mapping[Axis, Array]:
+    return arm.best if kind == "best" else arm.expected
 
 
 def _differences(config: Config, arms: Mapping[str, Arm], targets: Mapping[str, Array]) -> list[Difference]:
@@ -226,7 +240,7 @@ def _details(
     config: Config,
     arms: Mapping[str, Arm],
     targets: Mapping[str, Array],
-    leads: Mapping[tuple[Pair, Axis], Lead],
+    leads: Mapping[Key, Lead],
     limits: Mapping[Axis, float],
 ) -> dict[str, Any]:
     """What the page does not show: every search by itself, best-of-n in its own order, differences by budget."""
@@ -250,13 +264,14 @@ def _details(
         },
         "differences_by_budget": [
             {
-                "arm": pair.arm,
-                "against": pair.against,
-                "axis": axis,
+                "arm": key.pair.arm,
+                "against": key.pair.against,
+                "axis": key.axis,
+                "curve": key.kind,
                 **{name: json_of(getattr(each, name).tolist()) for name in ("grid", "mean", "lo", "hi")},
                 "not_above": each.grid[~each.above].tolist(),
             }
-            for (pair, axis), each in leads.items()
+            for key, each in leads.items()
         ],
     }
 
