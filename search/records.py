@@ -116,12 +116,14 @@ class Proposal:
         parents: Ids of the candidates that it varies; empty for an i.i.d. draw.
         inspirations: Ids of further candidates that the policy is shown.
         prefix, prompt: See :class:`Variation`.
+        island: Which subpopulation its answers belong to, for procedures that have several.
     """
 
     parents: tuple[int, ...] = ()
     inspirations: tuple[int, ...] = ()
     prefix: str = ""
     prompt: Prompt | None = None
+    island: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +149,8 @@ class Candidate:
         id: Running number of the answer within its problem.
         answer: The answer as parsed.
         vector: (D,) rewards.
-        scalar: w* . vector, what the user finally wants (used for reporting, never for selection).
+        scalar: w* . vector, what the user finally wants: for reports, and for procedures that are about one scalar by
+            definition (revision, beam, PUCT, the elites of a map). Lexicase and Pareto selection never look at it.
         parents: Candidates that the proposal varied.
         generation_id: ``number`` of the generation that holds the answer.
         status: As the evaluator said; "invalid" also if it gave a non-finite vector (replaced by zeros).

@@ -7,6 +7,7 @@ in the order in which things happened. Everything but ``wall`` (seconds) is the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from search.outcomes import Judged, answer_key
@@ -37,6 +38,7 @@ def generation_row(
         "inspirations": list(proposal.inspirations),
         "prefix": proposal.prefix,
         "prompt_hash": prompt_hash(proposal),
+        "island": proposal.island,
         "text": generation.text,
         "prompt_tokens": generation.prompt_tokens,
         "completion_tokens": generation.completion_tokens,
@@ -58,14 +60,22 @@ def generation_of(row: Row) -> Generation:
 
 def proposal_of(row: Row) -> Proposal:
     """Read the proposal back, but for a prompt of its own: of that the row holds the hash alone."""
-    return Proposal(parents=tuple(row["parents"]), inspirations=tuple(row["inspirations"]), prefix=row["prefix"])
+    return Proposal(
+        parents=tuple(row["parents"]),
+        inspirations=tuple(row["inspirations"]),
+        prefix=row["prefix"],
+        island=row["island"],
+    )
 
 
 def same_request(row: Row, proposal: Proposal, request: Request) -> bool:
     """Whether a row answers this very request."""
-    theirs = (row["request"], row["seed"], row["parents"], row["inspirations"], row["prefix"], row["prompt_hash"])
-    parents, inspirations = list(proposal.parents), list(proposal.inspirations)
-    return theirs == (request.id, request.seed, parents, inspirations, proposal.prefix, prompt_hash(proposal))
+    return (row["request"], row["seed"], row["prompt_hash"], proposal_of(row)) == (
+        request.id,
+        request.seed,
+        prompt_hash(proposal),
+        replace(proposal, prompt=None),
+    )
 
 
 def evaluation_row(problem_id: str, number: int, answers: Iterable[Judged], wall: Mapping[str, float]) -> Row:
