@@ -7,6 +7,7 @@ in the order in which things happened. Everything but ``wall`` (seconds) is the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from search.outcomes import Judged, answer_key
@@ -69,9 +70,12 @@ def proposal_of(row: Row) -> Proposal:
 
 def same_request(row: Row, proposal: Proposal, request: Request) -> bool:
     """Whether a row answers this very request."""
-    ours = generation_row("", 0, proposal, request, generation_of(row), {})
-    names = ("request", "seed", "parents", "inspirations", "prefix", "prompt_hash", "island")
-    return all(row[name] == ours[name] for name in names)
+    return (row["request"], row["seed"], row["prompt_hash"], proposal_of(row)) == (
+        request.id,
+        request.seed,
+        prompt_hash(proposal),
+        replace(proposal, prompt=None),
+    )
 
 
 def evaluation_row(problem_id: str, number: int, answers: Iterable[Judged], wall: Mapping[str, float]) -> Row:

@@ -62,7 +62,7 @@ def begin(path, num: int = 2) -> bytes:
     canonical=st.none() | st.text(max_size=3),
 )
 def test_completions_and_answers_survive_the_round_trip_through_their_lines(answer, vector, prefix, canonical):
-    proposal = Proposal(parents=(3, 1), inspirations=(0,), prefix=prefix)
+    proposal = Proposal(parents=(3, 1), inspirations=(0,), prefix=prefix, island=2)
     row = json.loads(json.dumps(drawn(1, prefix + answer, proposal=proposal)))
     assert generation_of(row) == generation(1, prefix + answer)
     assert proposal_of(row) == proposal
@@ -76,6 +76,7 @@ def test_completions_and_answers_survive_the_round_trip_through_their_lines(answ
         Proposal(parents=(3,), inspirations=(0,), prefix="x"),
         Proposal(parents=(3, 1), prefix="x"),
         Proposal(parents=(3, 1), inspirations=(0,)),
+        Proposal(parents=(3, 1), inspirations=(0,), prefix="x", island=1),
         Proposal(parents=(3, 1), inspirations=(0,), prefix="x", prompt="other"),
     ],
 )

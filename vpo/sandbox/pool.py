@@ -94,9 +94,10 @@ class Sandbox(JobPool):
     def close(self) -> None:
         """End everything; jobs that run are ``infra``, those that wait are cancelled."""
         self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)  # first, or a thread whose job ends takes up the next
         for worker in self._workers:
             worker.kill()
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=True)
         for worker in self._workers:
             worker.close()
 

@@ -468,6 +468,7 @@ def test_a_search_over_the_server_is_the_search_over_the_sampler_behind_it():
             sampler,
             Budget(max_completion_tokens=600),
             sampling=Sampling(max_new_tokens=20),
+            mode="rounds",  # a stream asks at other moments, and finds other things
         )
 
     with serving(DynamicBatcher(scripted), "toy") as url:

@@ -239,6 +239,7 @@ def test_what_a_node_does_not_enforce_is_the_error_of_one_machine_and_names_the_
         raise NotEnforced({"landlock": "it is switched off"})
 
     monkeypatch.setattr("vpo.sandbox.ray_node.Sandbox", refuse)
+    monkeypatch.setattr("vpo.sandbox.ray_node._HEAVY", ())  # another test may have brought torch into this process
     answer = asyncio.run(SandboxNode({}).start())
     box = RaySandbox.__new__(RaySandbox)
     box._nodes = {"0123456789": Node("0123456789", "10.0.0.7", 4)}
