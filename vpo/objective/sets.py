@@ -69,7 +69,8 @@ class VPO(Objective):
             raise ValueError(f"coverage is {self.coverage}: expected 0 (none) or more.")
         if self.coverage_first is not None and not 0 <= self.coverage_first <= self.coverage:
             raise ValueError(
-                f"coverage_first is {self.coverage_first}: expected 0 to coverage = {self.coverage}, or None for as much."
+                f"coverage_first is {self.coverage_first}: expected 0 to coverage = {self.coverage}, or None for that "
+                "much."
             )
         if self.coverage and self.utility == "hypervolume":
             raise ValueError(
