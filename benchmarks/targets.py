@@ -42,12 +42,17 @@ def parser(description: str) -> argparse.ArgumentParser:
     return result
 
 
+def _shown(argument: str) -> str:
+    """An argument as results keep it: where a program lies on one machine is of no use on another."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
+
+
 def finish(name: str, quick: bool, results: dict[str, Any], targets: list[Target]) -> int:
     """Write the results, print the targets, and return the exit status: 1 if one is short."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}{'-quick' if quick else ''}.json"
     facts = {
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_shown, sys.argv[1:])]),
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": hardware(),
         "python": platform.python_version(),
