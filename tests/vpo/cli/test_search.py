@@ -180,7 +180,7 @@ def test_show_says_what_there_is_instead(evolved, capsys, words, message):
         ({"budgets": {}}, "has the key 'budgets': expected some of problem, sampler"),
         ({"problem": None}, "lacks problem"),
         ({"problem": 3}, "problem is 3, expected a name, or `name:` with options beside it"),
-        ({"problem": "fish"}, "there is no task 'fish'"),
+        ({"problem": "fish"}, "'fish': known"),
         ({"budget": 3}, "budget is 3, expected keys and values under it"),
         ({"budget": {"answers": 3}}, "budget has the key 'answers': expected some of max_answers"),
         ({"budget": {"max_answers": "many"}}, "max_answers is 'many', expected a whole number"),
