@@ -409,3 +409,21 @@ def test_a_tiny_policy_learns_all_formats_and_is_right_often_enough_to_learn_fro
     for form, share in task.mixture.items():
         assert count[form] / total == pytest.approx(share, abs=0.06)
     assert right["python"] / count["python"] > right["prose"] / count["prose"] > 0
+
+
+@pytest.mark.parametrize(("objective", "num_answers"), [("grpo", 1), ("vpo", 3), ("multi_rlvr", 3)])
+def test_it_is_trained_on_with_one_answer_and_with_several(objective, num_answers, tmp_path, capsys):
+    from trainers.vpo import main, make_parser
+
+    policy, tokenizer = tiny_policy(TASK, num_answers, 0)
+    policy.save_pretrained(tmp_path / "policy")
+    tokenizer.save_pretrained(tmp_path / "policy")
+    flags = {
+        "model_name_or_path": tmp_path / "policy", "output_dir": tmp_path / "out", "task": "format_mixture",
+        "task_options": '{"num_steps": 3}', "num_answers": num_answers, "objective": objective, "use_cpu": True,
+        "bf16": False, "ask_for_answers": False, "per_device_train_batch_size": 4, "num_generations": 4,
+        "max_completion_length": 24, "disable_tqdm": True,
+    }  # fmt: skip
+    words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    main(*make_parser().parse_args_and_config([*words, "--dry_run"]))
+    assert "components correct, steps, compact" in capsys.readouterr().out
