@@ -55,7 +55,7 @@ def get_problems(name: str, **options: Any) -> list[Problem]:
 
         _check_options(name, openevolve_problem, options)
         return [openevolve_problem(**options)]
-    if name in list_tasks() or "." in name:
+    if name.partition(":")[0] in list_tasks() or "." in name:  # reasoning_gym:countdown
         return [*task_problems(name, **options)]
     raise ValueError(
         f"there is no problem {name!r}: known are {', '.join(list_problems())}. Of your own: FunctionProblem, or a "

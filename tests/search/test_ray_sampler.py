@@ -113,7 +113,7 @@ def test_a_search_finds_the_same_and_its_ledger_may_be_read_without_ray(cluster:
     def search(sampler: Any, ledger: str) -> Any:
         (result,) = run_search(
             [problem],
-            lambda each: Evolution(each.mutate),
+            lambda each: Evolution(each.vary),
             sampler,
             Budget(max_answers=40),
             ledger_path=tmp_path / ledger,

@@ -43,7 +43,7 @@ def write_data(name: str, folder: Path) -> dict[str, object]:
     return {"path": str(folder)}
 
 
-@pytest.fixture(params=list_tasks())
+@pytest.fixture(params=["reasoning_gym:countdown" if name == "reasoning_gym" else name for name in list_tasks()])
 def name(request) -> str:
     return request.param
 

@@ -8,7 +8,9 @@ from vpo.rewards import VectorReward
 from vpo.tasks import Task, get_task, list_tasks
 
 
-@pytest.mark.parametrize("name", list_tasks())
+@pytest.mark.parametrize(
+    "name", ["reasoning_gym:countdown" if name == "reasoning_gym" else name for name in list_tasks()]
+)
 def test_every_task_fits_the_protocol_and_has_weights_for_its_components(name):
     task = get_task(name, **({"runner": print} if name == "code" else {}))  # nothing is run
     assert isinstance(task, Task)
@@ -20,9 +22,8 @@ def test_every_task_fits_the_protocol_and_has_weights_for_its_components(name):
 
 
 def test_an_unknown_task_or_option_names_what_there_is():
-    with pytest.raises(
-        ValueError, match="no task 'chess': known tasks are 'maze', 'knapsack', 'musique', 'eureqa', 'toolrl', 'code'"
-    ):
+    known = ", ".join(map(repr, list_tasks()))
+    with pytest.raises(ValueError, match=f"no task 'chess': known tasks are {known}"):
         get_task("chess")
     with pytest.raises(ValueError, match=r"task 'musique' has not these options: .*'speed'"):
         get_task("musique", speed=1)
