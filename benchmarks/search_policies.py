@@ -32,6 +32,7 @@ from vpo.cli.study.settings import GRPO, QUICK, VPO, Arm, Settings
 from vpo.tasks import get_task
 
 FIRST_SEED = 2  # seeds 0 and 1 are those that "VPO for search" was tuned on
+BASE = "base"  # the warm start that all arms were trained from: no claim should be made that does not hold against it
 PROCEDURES = ("best_of_n", "evolution")
 
 
@@ -73,7 +74,7 @@ def main() -> int:
 
 
 def comparison(folder: Path, arms: tuple[Arm, ...], seeds: list[int], mazes: int, tokens: int) -> Config:
-    """GRPO first: what the others are held against."""
+    """The trained policies and what they were trained from, each asked as it was in training."""
     task = get_task("maze")
     policies = {
         arm.name: {
@@ -83,12 +84,13 @@ def comparison(folder: Path, arms: tuple[Arm, ...], seeds: list[int], mazes: int
         }
         for arm, place in [
             *((arm, f"arms/{arm.name}") for arm in arms),
-            (Arm("base", "", 3), "warm_start"),
+            (Arm(BASE, "", 3), "warm_start"),
         ]
     }
     raw = {
         "problems": {"name": "maze", "count": mazes},
         "policies": policies,
+        "references": [GRPO.name, BASE],
         "procedures": list(PROCEDURES),
         "seeds": seeds,
         "budget": tokens,
@@ -98,9 +100,11 @@ def comparison(folder: Path, arms: tuple[Arm, ...], seeds: list[int], mazes: int
     return config_of(raw, folder / f"searches-{mazes}-{tokens}")
 
 
-def leads(report: ComparisonReport, policy: str, procedure: str, curve: str = "best") -> dict[str, Any]:
-    """Differences by token budget: a policy less GRPO, same procedure."""
-    arm, against = arm_name(policy, procedure), arm_name(GRPO.name, procedure)
+def leads(
+    report: ComparisonReport, policy: str, procedure: str, curve: str = "best", reference: str = GRPO.name
+) -> dict[str, Any]:
+    """Differences by token budget: a policy less the reference, same procedure."""
+    arm, against = arm_name(policy, procedure), arm_name(reference, procedure)
     return next(
         each
         for each in report.details["differences_by_budget"]
@@ -109,7 +113,7 @@ def leads(report: ComparisonReport, policy: str, procedure: str, curve: str = "b
 
 
 def print_by_budget(report: ComparisonReport) -> None:
-    """Every fifth budget, and the first ones, where a first answer is still on its way."""
+    """Some budgets: each of the small ones, where a first answer is still on its way, and every fifth of the others."""
     policies = list(dict.fromkeys(arm.split(" / ")[0] for arm in report.table if not arm.startswith("GRPO /")))
     for procedure in PROCEDURES:
         for curve in ("best", "E_w[best]"):
@@ -118,13 +122,19 @@ def print_by_budget(report: ComparisonReport) -> None:
             print(f"{'tokens':>8}" + "".join(f"{policy:>28}" for policy in policies))
             grid = next(iter(found.values()))["grid"]
             for x, budget in enumerate(grid):
-                if x < 4 or (x + 1) % 5 == 0:
+                if budget <= grid[-1] / 10 or (len(grid) - 1 - x) % 5 == 0:
                     cells = [interval(each["mean"][x], each["lo"][x], each["hi"][x]) for each in found.values()]
                     print(f"{budget:>8.0f}" + "".join(f"{cell:>28}" for cell in cells))
-            for policy, each in found.items():
-                budgets = np.array(each["grid"])
-                text = ranges(budgets, np.isin(budgets, each["not_above"])) or "none"
-                print(f"budgets at which {policy} is not above GRPO: {text}")
+            for policy in policies:
+                for reference in (GRPO.name, BASE):
+                    if policy != reference:
+                        say_where(policy, reference, leads(report, policy, procedure, curve, reference))
+
+
+def say_where(policy: str, reference: str, found: dict[str, Any]) -> None:
+    budgets = np.array(found["grid"])
+    where = ranges(budgets, np.isin(budgets, found["not_above"])) or "none"
+    print(f"budgets at which {policy} is not above {reference}: {where}")
 
 
 def interval(mean: float, lo: float | None, hi: float | None) -> str:
@@ -143,8 +153,14 @@ def targets(report: ComparisonReport, arms: tuple[Arm, ...]) -> list[Target]:
             found.append(Target(f"{what}: difference at the whole budget", each["mean"][-1], 0.0))
             if each["lo"][-1] is not None:
                 found.append(Target(f"{what}: lower end of that interval", each["lo"][-1], 0.0))
-            area = float(np.mean(each["mean"]))
-            found.append(Target(f"{what}: mean difference over all budgets", area, 0.0))
+            area = next(
+                d.mean
+                for d in report.differences
+                if (d.arm, d.against, d.metric) == (each["arm"], each["against"], "AUC over tokens")
+            )
+            found.append(Target(f"{what}: mean difference over all budgets (AUC)", area, 0.0))
+            base = leads(report, arm.name, procedure, reference=BASE)["mean"][-1]
+            found.append(Target(f"{arm.name} over base, {procedure}: difference at the whole budget", base, 0.0))
     return found
 
 

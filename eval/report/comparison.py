@@ -109,7 +109,7 @@ class ComparisonReport:
         charts: Title and unit of x, of y -> arm -> curve.
         differences: Paired differences.
         notes: What to keep in mind.
-        findings: What came out, in sentences.
+        findings: Where one curve lies above another, in sentences.
         details: Further numbers for the JSON file alone; no NaN among them.
     """
 

@@ -27,6 +27,7 @@ from vpo.cli.search_compare.findings import Lead, lead, ranges
 from vpo.cli.search_compare.measures import Grids, grids_of, measure
 from vpo.cli.search_compare.policies import LazySampler, fingerprint, open_policy
 from vpo.cli.search_compare.runs import plan, problems_of
+from vpo.cli.search_compare.summary import pairs_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -92,6 +93,11 @@ def test_a_file_is_read_with_defaults_and_a_folder_of_its_own(tmp_path):
         ({"seeds": "three"}, r"seeds is 'three'"),
         ({"seeds": []}, r"seeds is \[\]"),
         ({"targets": ["most"]}, r"targets is 'most': expected a finite number"),
+        (
+            {"references": ["best"]},
+            r"references is \['best'\]: expected names of policies, each once, out of single, sets",
+        ),
+        ({"references": []}, r"references is \[\]"),
         ({"temperature": math.inf}, r"temperature is inf"),
     ],
 )
@@ -281,6 +287,14 @@ def test_differences_are_paired_by_problem_and_seed(whole):
             assert 0 < each.p <= 1
 
 
+def test_policies_are_held_against_every_reference_and_none_against_itself(tmp_path):
+    config = toy_config(tmp_path, references=["sets", "single"], procedures=None)
+    assert [(pair.arm, pair.against) for pair in pairs_of(config)] == [
+        ("single / best-of-n", "sets / best-of-n"),
+        ("sets / best-of-n", "single / best-of-n"),
+    ]
+
+
 def test_the_floor_is_averaged_over_its_orders_and_ends_where_its_own_order_ends(whole):
     report, _ = whole
     charts = {title: curves for (title, _, _), curves in report.charts.items()}
@@ -289,6 +303,7 @@ def test_the_floor_is_averaged_over_its_orders_and_ends_where_its_own_order_ends
     assert curve.mean != single
     assert curve.mean[-1] == pytest.approx(single[-1])
     assert np.mean(curve.mean) == pytest.approx(np.mean(single), abs=0.06)
+    assert curve.x[:4] == [2.0, 3.0, 4.0, 5.0]  # small budgets in small steps
     evolved = charts["Fixed taste w*: best so far"]["single / evolution"]
     assert evolved.mean == pytest.approx(report.details["single_order"]["single / evolution"]["completion_tokens"])
 

@@ -63,18 +63,19 @@ class Config:
 
     Attributes:
         problems: Sources of problems, whose problems are put together.
-        policies: The first is what the others are held against.
+        policies: What is compared.
         procedures: Best-of-n first, whether it was named or not.
         seeds: Seeds of the searches, the same for every policy and procedure.
         budget: Completion tokens that a search may generate on one problem.
         out: Folder of ledgers and report.
+        references: Policies that the others are held against with the same procedure; the first if none is named.
         max_new_tokens: Most tokens of a completion.
         temperature: Of sampling.
         top_p: Of sampling.
         answers_per_round: Answers of one problem that are asked for before the procedure learns of any; a policy with
             m answers in a completion is asked for ``answers_per_round // m`` completions, one at least.
         targets: Scalars whose cost is reported; "best_of_n" is, problem by problem, what best-of-n with the first
-            policy reached in the mean over seeds.
+            reference reached in the mean over seeds.
         floor: Scalar before the first answer.
         reference: Corner from which hypervolume is measured, one value for all components. A little below the worst
             reward: from the worst itself, an answer that is worst in one component would dominate nothing.
@@ -87,6 +88,7 @@ class Config:
     seeds: tuple[int, ...]
     budget: int
     out: Path
+    references: tuple[str, ...] = ()
     max_new_tokens: int = 512
     temperature: float = 1.0
     top_p: float = 1.0
@@ -129,13 +131,15 @@ def read_config(path: Path, out: Path | None = None) -> Config:
 def config_of(raw: Mapping[str, Any], out: Path, where: str = "the configuration") -> Config:
     """Check plain values, as YAML gives them; see :func:`read_config`."""
     _keys(raw, where, ("problems", "policies", "budget"), Config.__dataclass_fields__)
+    policies = _policies(raw["policies"], f"{where}, policies")
     config = Config(
         problems=_problems(raw["problems"], f"{where}, problems"),
-        policies=_policies(raw["policies"], f"{where}, policies"),
+        policies=policies,
         procedures=_procedures(raw.get("procedures") or {}, f"{where}, procedures"),
         seeds=_seeds(raw.get("seeds", 3), f"{where}, seeds"),
         budget=_whole(raw["budget"], f"{where}, budget"),
         out=out,
+        references=_references(raw.get("references"), [policy.name for policy in policies], f"{where}, references"),
         max_new_tokens=_whole(raw.get("max_new_tokens", 512), f"{where}, max_new_tokens"),
         temperature=_number(raw.get("temperature", 1.0), f"{where}, temperature"),
         top_p=_number(raw.get("top_p", 1.0), f"{where}, top_p"),
@@ -196,6 +200,15 @@ def _policies(value: Any, where: str) -> tuple[Policy, ...]:
         )
     if not found:
         raise ValueError(f"{where} names no policy: expected one at least, as `mine: path/to/model`.")
+    return tuple(found)
+
+
+def _references(value: Any, names: list[str], where: str) -> tuple[str, ...]:
+    if value is None:
+        return (names[0],)
+    found = value if isinstance(value, list) else [value]
+    if not found or len(set(map(str, found))) < len(found) or any(name not in names for name in found):
+        raise ValueError(f"{where} is {value!r}: expected names of policies, each once, out of {', '.join(names)}.")
     return tuple(found)
 
 

@@ -25,6 +25,7 @@ Results = Sequence[Sequence[SearchResult]]  # by seed, by problem
 AXES: tuple[Axis, Axis] = ("completion_tokens", "answers")
 _TASTES = 100
 _POINTS = 50
+_SMALL = 12
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,11 @@ def grids_of(arms: Mapping[str, Results], budget: int, floor: float, reference: 
     """
     counts = [np.mean([_spent(result) for found in by_seed for result in found]) for by_seed in arms.values()]
     most = max(1, math.ceil(max(counts)))
+    # Small budgets in smaller steps: there it shows how long a policy keeps one waiting for its first answer
+    tokens = [np.geomspace(budget / 100, budget / 10, _SMALL), np.linspace(budget / _POINTS, budget, _POINTS)]
     return Grids(
         points={
-            "completion_tokens": np.linspace(budget / _POINTS, budget, _POINTS),
+            "completion_tokens": np.unique(np.concatenate(tokens).round().clip(1)),
             "answers": np.unique(np.geomspace(1, most, _POINTS).round()),
         },
         limits={"completion_tokens": float(budget), "answers": float(max(1, math.floor(min(counts))))},

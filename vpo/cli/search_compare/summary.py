@@ -42,7 +42,7 @@ class Pair:
 
     arm: str
     against: str
-    why: str  # "procedure": the same policy with best-of-n; "policy": the first policy with the same procedure
+    reference: str  # the policy of ``against`` where policies differ; "" for best-of-n with the same policy
 
 
 class Key(NamedTuple):
@@ -54,16 +54,16 @@ class Key(NamedTuple):
 
 
 def pairs_of(config: Config) -> list[Pair]:
-    """Each procedure against best-of-n with the same policy, each policy against the first with the same procedure."""
-    first = config.policies[0].name
+    """Each procedure against best-of-n with the same policy, each policy against references with the same procedure."""
     found = []
     for policy in config.policies:
         for search in config.procedures:
             arm = arm_name(policy.name, search.name)
             if search.name != BEST_OF_N:
-                found.append(Pair(arm, arm_name(policy.name, BEST_OF_N), "procedure"))
-            if policy.name != first:
-                found.append(Pair(arm, arm_name(first, search.name), "policy"))
+                found.append(Pair(arm, arm_name(policy.name, BEST_OF_N), ""))
+            for reference in config.references:
+                if policy.name != reference:
+                    found.append(Pair(arm, arm_name(reference, search.name), reference))
     return found
 
 
@@ -126,11 +126,11 @@ def summarise(config: Config, done: Sequence[tuple[Run, Sequence[SearchResult]]]
 
 def _targets(config: Config, arms: Mapping[str, Arm]) -> dict[str, Array]:
     """Name -> (P,) what each problem has to reach."""
-    floor = arms[arm_name(config.policies[0].name, BEST_OF_N)].figures["best"]
+    floor = arms[arm_name(config.references[0], BEST_OF_N)].figures["best"]
     found = {}
     for target in config.targets:
         if target == BEST_OF_N:
-            found[f"the best-of-n of {config.policies[0].name}"] = floor.mean(axis=0)
+            found[f"the best-of-n of {config.references[0]}"] = floor.mean(axis=0)
         else:
             found[f"{target:g}"] = np.full(floor.shape[1], float(target))
     return found
@@ -173,14 +173,12 @@ def _charts(
                 band = crossed_band(_curve(arm, kind)[axis])
                 drawn[name] = Curve(list(points[axis]), list(band.mean), list(band.lo), list(band.hi))
             charts[title if axis == "completion_tokens" else f"{title}, by answers", _UNITS[axis], unit] = drawn
-    for why, title in (
-        ("policy", f"Policy: w* · r less that of {config.policies[0].name}, same procedure"),
-        ("procedure", "Procedure: w* · r less that of best-of-n, same policy"),
-    ):
+    titles = {name: f"Policy: w* · r less that of {name}, same procedure" for name in config.references}
+    for reference, title in {**titles, "": "Procedure: w* · r less that of best-of-n, same policy"}.items():
         drawn = {
             key.pair.arm: Curve(list(each.grid), list(each.mean), list(each.lo), list(each.hi))
             for key, each in leads.items()
-            if (key.pair.why, key.axis, key.kind) == (why, "completion_tokens", "best")
+            if (key.pair.reference, key.axis, key.kind) == (reference, "completion_tokens", "best")
         }
         if drawn:
             charts[title, _UNITS["completion_tokens"], "difference of w* · r"] = drawn
