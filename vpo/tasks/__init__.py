@@ -13,11 +13,11 @@ __all__ = ["Task", "get_task", "list_tasks", "task"]
 _HOME = {
     "maze": ("vpo.tasks.maze", "MazeTask"),
     "knapsack": ("vpo.tasks.knapsack", "KnapsackTask"),
-    "format_mixture": ("vpo.tasks.format_mixture", "FormatMixtureTask"),
     "musique": ("vpo.tasks.musique", "MusiqueTask"),
     "eureqa": ("vpo.tasks.eureqa", "EureqaTask"),
     "toolrl": ("vpo.tasks.toolrl", "ToolRLTask"),
     "code": ("vpo.tasks.code", "CodeTask"),
+    "format_mixture": ("vpo.tasks.format_mixture", "FormatMixtureTask"),
     "reasoning_gym": ("vpo.tasks.reasoning_gym", "ReasoningGymTask"),
 }
 

@@ -404,7 +404,8 @@ def test_a_tiny_policy_learns_all_formats_and_is_right_often_enough_to_learn_fro
     for form in FORMATS:
         print(f"m = {num_answers}: {form} {count[form] / total:.3f}, of these right {right[form] / count[form]:.3f}")
     print(f"m = {num_answers}: all {right.total() / total:.3f} right, {total} answers")
-    assert total > 700
+    asked = len(problems) * (3 if num_answers == 1 else num_answers)
+    assert total > 0.8 * asked  # some sets of answers are not closed, or numbered wrong
     assert 0.3 < right.total() / total < 0.85
     for form, share in task.mixture.items():
         assert count[form] / total == pytest.approx(share, abs=0.06)

@@ -121,7 +121,8 @@ class ReasoningGymTask:
 
         if size < 1:
             raise ValueError(f"size is {size}: expected 1 or more rows.")
-        found = entries(self._known(), self.config, check_split(split), size, self.seed if seed is None else seed)
+        check_split(split)
+        found = entries(self._known(), self.config, split, size, self.seed if seed is None else seed)
         rows = [
             {
                 "prompt": [{"role": "user", "content": _PROMPT.format(question=entry["question"].strip())}],
