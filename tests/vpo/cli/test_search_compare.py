@@ -308,6 +308,17 @@ def test_the_floor_is_averaged_over_its_orders_and_ends_where_its_own_order_ends
     assert evolved.mean == pytest.approx(report.details["single_order"]["single / evolution"]["completion_tokens"])
 
 
+def test_charts_of_differences_begin_where_every_policy_has_had_room_for_a_completion(whole):
+    report, _ = whole
+    charts = {title: curves for (title, _, _), curves in report.charts.items() if " less that of " in title}
+    assert len(charts) == 2
+    for curves in charts.values():
+        for curve in curves.values():
+            assert 20 <= curve.x[0] < 26  # the longest completion has 20 tokens
+            assert curve.x[-1] == 240
+    assert min(min(each["grid"]) for each in report.details["differences_by_budget"]) < 20  # the numbers are all there
+
+
 def test_areas_over_answers_end_where_every_arm_has_answers(whole):
     _, out = whole
     results = {run.arm: [read_results(run.ledger)] for run in plan(toy_config(out)) if run.seed == 3}

@@ -28,7 +28,8 @@ WORDING = Wording(
     curves_lead=(
         "Higher and further left is better. Colour tells the policy, dash and marker the procedure. Bands: 95% by "
         "bootstrap over problems and seeds, at each budget by itself. The last charts are paired differences: above 0, "
-        "the arm is ahead of the one that it is held against."
+        "the arm is ahead of the one that it is held against; they begin where every policy has had room for a whole "
+        "completion."
     ),
     figures_lead="At the end of the budget. Mean ± standard error over seeds.",
     differences_lead=(

@@ -173,10 +173,14 @@ def _charts(
                 band = crossed_band(_curve(arm, kind)[axis])
                 drawn[name] = Curve(list(points[axis]), list(band.mean), list(band.lo), list(band.hi))
             charts[title if axis == "completion_tokens" else f"{title}, by answers", _UNITS[axis], unit] = drawn
+    # Before that, one policy's first answer is there and another's is not: a difference that dwarfs all others
+    start = max(config.longest(policy) for policy in config.policies)
     titles = {name: f"Policy: w* · r less that of {name}, same procedure" for name in config.references}
     for reference, title in {**titles, "": "Procedure: w* · r less that of best-of-n, same policy"}.items():
         drawn = {
-            key.pair.arm: Curve(list(each.grid), list(each.mean), list(each.lo), list(each.hi))
+            key.pair.arm: Curve(
+                *(list(values[each.grid >= start]) for values in (each.grid, each.mean, each.lo, each.hi))
+            )
             for key, each in leads.items()
             if (key.pair.reference, key.axis, key.kind) == (reference, "completion_tokens", "best")
         }
