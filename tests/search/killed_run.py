@@ -78,8 +78,9 @@ def live(folder: Path, driver: str, moment: str, countdown: int) -> None:
     def append(self, row):
         if is_time("torn"):
             line = _dump(row).encode()
-            os.write(self._fd, line[: len(line) // 2])
-            die()
+            with self._writing:  # another thread must not write on behind the half line while the signal is on its way
+                os.write(self._fd, line[: len(line) // 2])
+                die()
         write(self, row)
         if is_time("written"):
             die()
