@@ -1,4 +1,4 @@
-"""A healing run under torchrun, for test_healing.py: out.json, batch size of each process."""
+"""A healing run under torchrun, for test_healed.py: out.json, batch size of each process."""
 
 from __future__ import annotations
 
