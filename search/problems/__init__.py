@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from search.problems.openevolve import OpenEvolveProblem as OpenEvolveProblem
     from search.problems.openevolve import openevolve_problem as openevolve_problem
     from search.problems.programs import ProgramEvaluator as ProgramEvaluator
-    from search.problems.programs import program_evaluator as program_evaluator
     from search.problems.search_prompt import search_prompt as search_prompt
     from search.problems.shared_sandbox import SandboxFailure as SandboxFailure
 
@@ -40,7 +39,6 @@ _HOME = {
     "get_problems": "find",
     "list_problems": "find",
     "openevolve_problem": "openevolve",
-    "program_evaluator": "programs",
     "search_prompt": "search_prompt",
 }
 

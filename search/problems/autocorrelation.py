@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from search.problems.open_problem import BestKnown, OpenProblem, Setting, check_sizes, only_last
-from search.problems.programs import ProgramEvaluator
+from search.problems.open_problem import OpenProblem, Setting
 from search.problems.step_functions import convolution, whole_heights
+from search.problems.step_heights import step_heights_problem
 
 BEST = 1.5028609
 _STATEMENT = """\
@@ -35,29 +35,19 @@ def autocorrelation(setting: Setting, *, sizes: Sequence[int] = (50, 100, 200)) 
         setting: How it is asked and run.
         sizes: Numbers of steps.
     """
-    numbers = check_sizes(sizes, 1, 2000, "sizes")
-    shown = ", ".join(map(str, numbers))
-    return OpenProblem(
-        name="autocorrelation",
-        statement=_STATEMENT.format(sizes=shown, best=BEST),
+    return step_heights_problem(
+        "autocorrelation",
+        "peak",
+        setting,
+        sizes,
+        least=1,
+        statement=_STATEMENT,
         seed_program=_SEED,
-        evaluator=ProgramEvaluator(
-            "step_heights",
-            lambda value, n: BEST / autoconvolution_peak(value, n),
-            cases=[[n] for n in numbers],
-            components=[f"peak_{n}" for n in numbers],
-            limits=setting.limits,
-            sandbox=setting.sandbox,
-        ),
-        w_star=only_last(len(numbers)),
-        best_known=BestKnown(
-            scalar=1.0,
-            source=f"C = {BEST}, public board, 2026, with tens of thousands of steps (Matolcsi-Vinuesa 1.50973 with "
-            "208, AlphaEvolve 1.505294 with 600, later 1.503164; TTT-Discover 1.502863 with 30000)",
-        ),
-        references={"constant": BEST / 2, "Matolcsi-Vinuesa, 208 steps": BEST / 1.50973},
-        setting=setting,
-        id=f"autocorrelation-{shown.replace(', ', '-')}",
+        constant=autoconvolution_peak,
+        best=BEST,
+        source=f"C = {BEST}, public board, 2026, with tens of thousands of steps (Matolcsi-Vinuesa 1.50973 with "
+        "208, AlphaEvolve 1.505294 with 600, later 1.503164; TTT-Discover 1.502863 with 30000)",
+        references={"constant": 2.0, "Matolcsi-Vinuesa, 208 steps": 1.50973},
     )
 
 

@@ -84,7 +84,7 @@ class OnlineEvaluator(ProgramEvaluator):
 
     Args:
         instances: (name, size of a bin, items) each.
-        limits, sandbox: As for `program_evaluator`.
+        limits, sandbox: As for `ProgramEvaluator`.
     """
 
     def __init__(self, instances: Sequence[tuple[str, int, list[int]]], **options: Any) -> None:

@@ -23,7 +23,7 @@ class FunctionProblem:
     """A problem in words, whose answers a plain Python function scores.
 
     The function runs in this process: it is yours. What a MODEL has written must not be executed by it; for answers
-    that are programs, `search.problems.program_evaluator` gives a function that runs them in the sandbox.
+    that are programs, `search.problems.ProgramEvaluator` gives a function that runs them in the sandbox.
 
     Args:
         evaluate: ``evaluate(candidate: str)``, a function of the candidate alone. More is better in every component. An

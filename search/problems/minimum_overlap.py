@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from search.problems.open_problem import BestKnown, OpenProblem, Setting, check_sizes, only_last
-from search.problems.programs import ProgramEvaluator
+from search.problems.open_problem import OpenProblem, Setting
 from search.problems.step_functions import UNITS, convolution, whole_heights
+from search.problems.step_heights import step_heights_problem
 from vpo.sandbox import as_finite_array
 
 BEST = 0.38087532
@@ -40,28 +40,18 @@ def minimum_overlap(setting: Setting, *, sizes: Sequence[int] = (50, 100, 200)) 
         setting: How it is asked and run.
         sizes: Numbers of steps.
     """
-    numbers = check_sizes(sizes, 2, 2000, "sizes")
-    shown = ", ".join(map(str, numbers))
-    return OpenProblem(
-        name="minimum_overlap",
-        statement=_STATEMENT.format(sizes=shown, best=BEST),
+    return step_heights_problem(
+        "minimum_overlap",
+        "overlap",
+        setting,
+        sizes,
+        least=2,
+        statement=_STATEMENT,
         seed_program=_SEED,
-        evaluator=ProgramEvaluator(
-            "step_heights",
-            lambda value, n: BEST / largest_overlap(value, n),
-            cases=[[n] for n in numbers],
-            components=[f"overlap_{n}" for n in numbers],
-            limits=setting.limits,
-            sandbox=setting.sandbox,
-        ),
-        w_star=only_last(len(numbers)),
-        best_known=BestKnown(
-            scalar=1.0,
-            source=f"C = {BEST} with 600 steps, TTT-Discover (Haugland 2016: 0.380927 with 51, AlphaEvolve 0.380924)",
-        ),
-        references={"constant 1/2": BEST / 0.5, "Haugland 2016, 51 steps": BEST / 0.380927},
-        setting=setting,
-        id=f"minimum_overlap-{shown.replace(', ', '-')}",
+        constant=largest_overlap,
+        best=BEST,
+        source=f"C = {BEST} with 600 steps, TTT-Discover (Haugland 2016: 0.380927 with 51, AlphaEvolve 0.380924)",
+        references={"constant 1/2": 0.5, "Haugland 2016, 51 steps": 0.380927},
     )
 
 

@@ -4,7 +4,7 @@ What that protects: this machine. Evaluator and candidate run without network, w
 their results come out as plain JSON. What it cannot protect: the score. OpenEvolve's evaluators import the candidate
 into their own process, so a candidate can change what they measure (replace functions, return NaN or objects that lie),
 and every evaluation that reads a reported score can be gamed. NaN and infinity are caught here, nothing else is. Where
-the score matters, write it with `search.problems.program_evaluator`, which judges outside.
+the score matters, write it with `search.problems.ProgramEvaluator`, which judges outside.
 """
 
 from __future__ import annotations

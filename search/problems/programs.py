@@ -23,10 +23,27 @@ _LIMITS = Limits(seconds=10.0)
 
 
 class ProgramEvaluator:
-    """Scores programs by what a function of theirs returns; see `program_evaluator`.
+    """Runs candidates' code in the sandbox and scores what it returns; a function for `FunctionProblem`.
+
+    A case that fails earns the floor; a program all of whose cases fail has the first one's status.
+
+    Args:
+        entry: Function that a candidate (or the harness) defines.
+        score: ``score(value, *case)``, called here: a number, or several, for what ``entry(*case)`` returned, which is
+            plain JSON of any form. A ValueError says that it is no solution; its text may enter prompts.
+        cases: Arguments of each call, JSON values; each runs in a process of its own.
+        components: Names of the rewards: as many for each case, in the order of the cases.
+        harness: Python that stands below the candidate's program, if ``entry`` is yours and calls the candidate's. It
+            shares a process with the candidate, which can change it: score what it returns as if the candidate had.
+        floor: What a failed case earns in each of its components.
+        limits: Of each case; by default 10 s, and `vpo.sandbox.Limits` for the rest.
+        sandbox: Where to run; by default one that all problems of this process share.
 
     Attributes:
         components: Names of the rewards, case by case.
+
+    Raises:
+        ValueError: An argument makes no sense.
     """
 
     def __init__(
@@ -133,45 +150,3 @@ class ProgramEvaluator:
 
 
 _STATUS: dict[str, Status] = {"invalid": "invalid", "error": "error", "timeout": "timeout", "oom": "oom"}
-
-
-def program_evaluator(
-    entry: str,
-    score: ScoreValue,
-    *,
-    cases: Sequence[Sequence[Any]] = ((),),
-    components: Sequence[str] | None = None,
-    harness: str = "",
-    floor: float = 0.0,
-    limits: Limits | None = None,
-    sandbox: Sandbox | None = None,
-) -> ProgramEvaluator:
-    """A function for `FunctionProblem` that runs candidates' code in the sandbox and scores what it returns.
-
-    A case that fails earns the floor; a program all of whose cases fail has the first one's status.
-
-    Args:
-        entry: Function that a candidate (or the harness) defines.
-        score: ``score(value, *case)``, called here: a number, or several, for what ``entry(*case)`` returned, which is
-            plain JSON of any form. A ValueError says that it is no solution; its text may enter prompts.
-        cases: Arguments of each call, JSON values; each runs in a process of its own.
-        components: Names of the rewards: as many for each case, in the order of the cases.
-        harness: Python that stands below the candidate's program, if ``entry`` is yours and calls the candidate's. It
-            shares a process with the candidate, which can change it: score what it returns as if the candidate had.
-        floor: What a failed case earns in each of its components.
-        limits: Of each case; by default 10 s, and `vpo.sandbox.Limits` for the rest.
-        sandbox: Where to run; by default one that all problems of this process share.
-
-    Raises:
-        ValueError: An argument makes no sense.
-    """
-    return ProgramEvaluator(
-        entry,
-        score,
-        cases=cases,
-        components=components,
-        harness=harness,
-        floor=floor,
-        limits=limits,
-        sandbox=sandbox,
-    )

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from search.archives.signatures import SignaturePopulation
+from search.procedures.islands import Islands
 from search.procedures.options import check_choice, check_count, check_share
-from search.procedures.proposing import IID_HINT, iid_draw, num_iid, valid, varied
+from search.procedures.proposing import IID_HINT, iid_draw, num_iid, varied
 from search.procedures.protocol import Vary
 from search.records import Candidate, Proposal, Result, Vector
 from search.selection.cases import EPSILONS, Cases, Epsilon, sample_components
@@ -76,9 +77,8 @@ class LexicaseEvolution:
         self.inspiration, self.num_inspirations = inspiration, num_inspirations
         self.capacity, self.iid_share = capacity, iid_share
         self.migration_every, self.num_migrants = migration_every, num_migrants
-        self.islands = [SignaturePopulation(capacity) for _ in range(num_islands)]
+        self.islands = Islands((SignaturePopulation(capacity) for _ in range(num_islands)), migration_every)
         self._cases: list[Cases | None] = [None] * num_islands  # of each island, as it is now
-        self._num_answers = 0
         self._vary = vary
 
     @property
@@ -89,7 +89,7 @@ class LexicaseEvolution:
 
     def ask(self, num: int, rng: random.Random, pending: Sequence[Proposal] = ()) -> list[Proposal]:
         """Propose ``num`` requests: i.i.d. ones first, then varied parents."""
-        settled = [i for i, island in enumerate(self.islands) if len(island)]
+        settled = self.islands.settled()
         if not settled:
             return [iid_draw(len(self.islands), rng) for _ in range(num)]
         free = num_iid(self.iid_share, num, rng)
@@ -122,10 +122,7 @@ class LexicaseEvolution:
     def tell(self, results: Sequence[Result]) -> None:
         """Admit every valid answer to the island of its proposal; migrate when it is time."""
         for result in results:
-            for candidate in valid(result):
-                self.islands[result.proposal.island].add(candidate)
-            before, self._num_answers = self._num_answers, self._num_answers + result.num_charged_answers
-            if len(self.islands) > 1 and before // self.migration_every < self._num_answers // self.migration_every:
+            if self.islands.admit(result) and len(self.islands) > 1:
                 self._migrate()
         # Here, because ask() must not change the state
         self._cases = [Cases.of(island.columns, self.epsilon) if len(island) else None for island in self.islands]
@@ -135,9 +132,7 @@ class LexicaseEvolution:
             [island.members[i] for i in greedy_cover(island.columns, [], self.num_migrants)] if len(island) else []
             for island in self.islands
         ]
-        for target, migrants in enumerate([leaving[-1], *leaving[:-1]]):
-            for migrant in migrants:
-                self.islands[target].add(migrant)
+        self.islands.pass_on(leaving)
 
     def describe(self) -> dict[str, Any]:
         """Name and settings."""

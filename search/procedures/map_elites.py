@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from search.archives.cells import CellArchive, Descriptor, strongest_two
+from search.procedures.islands import Islands
 from search.procedures.options import check_count, check_share, name_of
-from search.procedures.proposing import IID_HINT, iid_draw, num_iid, valid, varied
+from search.procedures.proposing import IID_HINT, iid_draw, num_iid, varied
 from search.procedures.protocol import Vary
 from search.records import Proposal, Result
 
@@ -58,13 +59,12 @@ class MapElites:
         check_share("migration_share", migration_share, "0.1 is the default.")
         self.descriptor, self.num_inspirations, self.iid_share = descriptor, num_inspirations, iid_share
         self.migration_every, self.migration_share = migration_every, migration_share
-        self.islands = [CellArchive(descriptor) for _ in range(num_islands)]
-        self._num_answers = 0
+        self.islands = Islands((CellArchive(descriptor) for _ in range(num_islands)), migration_every)
         self._vary = vary
 
     def ask(self, num: int, rng: random.Random, pending: Sequence[Proposal] = ()) -> list[Proposal]:
         """Propose ``num`` requests: i.i.d. ones first, then varied elites."""
-        settled = [i for i, island in enumerate(self.islands) if len(island)]
+        settled = self.islands.settled()
         free = num_iid(self.iid_share, num, rng) if settled else num
         proposals = [iid_draw(len(self.islands), rng) for _ in range(free)]
         for _ in range(num - free):
@@ -77,10 +77,7 @@ class MapElites:
     def tell(self, results: Sequence[Result]) -> None:
         """Let every valid answer compete for its cell on the island of its proposal; migrate when it is time."""
         for result in results:
-            for candidate in valid(result):
-                self.islands[result.proposal.island].add(candidate)
-            before, self._num_answers = self._num_answers, self._num_answers + result.num_charged_answers
-            if len(self.islands) > 1 and before // self.migration_every < self._num_answers // self.migration_every:
+            if self.islands.admit(result) and len(self.islands) > 1:
                 self._migrate()
 
     def _migrate(self) -> None:
@@ -88,9 +85,7 @@ class MapElites:
         for island in self.islands:
             best = sorted(island.elites, key=lambda elite: -elite.scalar)
             leaving.append(best[: max(1, round(self.migration_share * len(best)))])
-        for target, migrants in enumerate([leaving[-1], *leaving[:-1]]):
-            for migrant in migrants:
-                self.islands[target].add(migrant)
+        self.islands.pass_on(leaving)
 
     def describe(self) -> dict[str, Any]:
         """Name and settings."""

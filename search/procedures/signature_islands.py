@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from search.archives.clusters import Clusters
+from search.procedures.islands import Islands
 from search.procedures.options import check_count, check_non_negative, check_share
-from search.procedures.proposing import IID_HINT, iid_draw, num_iid, valid, varied
+from search.procedures.proposing import IID_HINT, iid_draw, num_iid, varied
 from search.procedures.protocol import Vary
 from search.records import Proposal, Result
 from search.seeds import stable_hash
@@ -62,13 +63,12 @@ class SignatureIslands:
         check_share("iid_share", iid_share, IID_HINT)
         self.num_inspirations, self.iid_share, self.cluster_size = num_inspirations, iid_share, cluster_size
         self.temperature, self.temperature_period, self.reset_every = temperature, temperature_period, reset_every
-        self.islands = [Clusters(cluster_size) for _ in range(num_islands)]
-        self._num_answers = 0
+        self.islands = Islands((Clusters(cluster_size) for _ in range(num_islands)), reset_every)
         self._vary = vary
 
     def ask(self, num: int, rng: random.Random, pending: Sequence[Proposal] = ()) -> list[Proposal]:
         """Propose ``num`` requests: i.i.d. ones first, then varied members of the islands."""
-        settled = [i for i, island in enumerate(self.islands) if len(island)]
+        settled = self.islands.settled()
         free = num_iid(self.iid_share, num, rng) if settled else num
         proposals = [iid_draw(len(self.islands), rng) for _ in range(free)]
         for _ in range(num - free):
@@ -85,10 +85,7 @@ class SignatureIslands:
     def tell(self, results: Sequence[Result]) -> None:
         """Add every valid answer to its cluster on the island of its proposal; reset islands when it is time."""
         for result in results:
-            for candidate in valid(result):
-                self.islands[result.proposal.island].add(candidate)
-            before, self._num_answers = self._num_answers, self._num_answers + result.num_charged_answers
-            if before // self.reset_every < self._num_answers // self.reset_every:
+            if self.islands.admit(result):
                 self._reset()
 
     def _reset(self) -> None:
@@ -97,7 +94,7 @@ class SignatureIslands:
         order = sorted(range(len(best)), key=best.__getitem__)
         worse, better = order[: len(order) // 2], order[len(order) // 2 :]
         for island in worse:
-            founder = self.islands[better[stable_hash("founder", self._num_answers, island) % len(better)]].best
+            founder = self.islands[better[stable_hash("founder", self.islands.num_answers, island) % len(better)]].best
             self.islands[island] = Clusters(self.cluster_size)
             if founder is not None:
                 self.islands[island].add(founder)

@@ -5,15 +5,10 @@ Each engine runs in a process of its own (half a minute); the tests look at what
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
-import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +20,7 @@ from search.openai_sampler import OpenAISampler
 from search.seed_check import check_seeds
 from tests.search.tiny_policy import tiny_policy, tiny_tokenizer
 from tests.search.vllm_sampler_run import NUM_ALIKE, mixed, plain
+from tests.vllm_server import environment, vllm_server
 
 pytestmark = [
     pytest.mark.vllm,
@@ -32,16 +28,6 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed here: make test-vllm"),
 ]
 SCRIPT = Path(__file__).with_name("vllm_sampler_run.py")
-
-
-def environment() -> dict[str, str]:
-    return {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_NO_USAGE_STATS": "1",
-    }
 
 
 @pytest.fixture(scope="module")
@@ -133,25 +119,9 @@ def test_a_run_that_is_searched_on_its_way_is_the_same_run(runs):
 
 @pytest.fixture(scope="module")
 def url(policy, tmp_path_factory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    # Not `vllm serve`, which looks for a distribution by the name of vllm.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", policy, "--port", port]
-    command += ["--host", "127.0.0.1", "--served-model-name", "policy", "--dtype", "float32", "--enforce-eager"]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    with log.open("w") as out:
-        process = subprocess.Popen(command, env=environment(), stdout=out, stderr=out)
-    try:
-        for _ in range(300):
-            assert process.poll() is None, log.read_text()[-5000:]
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                break
-            time.sleep(1)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+    options = ("--served-model-name", "policy", "--dtype", "float32", "--enforce-eager")
+    with vllm_server(policy, tmp_path_factory.mktemp("server") / "log.txt", *options) as address:
+        yield f"{address}/v1"
 
 
 @pytest.mark.parametrize("temperature", ["greedy", "together"])

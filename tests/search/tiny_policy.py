@@ -18,7 +18,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def tiny_policy() -> LlamaForCausalLM:
+def tiny_policy(**options: float) -> LlamaForCausalLM:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=4 + len(WORDS),
@@ -30,6 +30,7 @@ def tiny_policy() -> LlamaForCausalLM:
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
+        **options,
     )
     model = LlamaForCausalLM(config)
     for parameter in model.parameters():

@@ -6,16 +6,11 @@ server mode the weights cannot follow: they travel by NCCL, which needs a GPU.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
-import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from eval.rollouts import read_rollouts
 from tests.trainers.vllm_run import ARMS, CHECKPOINT, MAX_COMPLETION, PROMPTS, STEPS, UNSYNCED
+from tests.vllm_server import environment, vllm_server
 from vpo.tasks.word_tokenizer import word_tokenizer
 
 pytestmark = [
@@ -69,17 +65,6 @@ def policy(tmp_path_factory) -> Path:
     return folder
 
 
-def environment() -> dict[str, str]:
-    return {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_SERVER_DEV_MODE": "1",
-    }
-
-
 def run(policy: Path, folder: Path, arm: str, *server: str, processes: int = 1) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)] * (processes > 1)
@@ -93,25 +78,8 @@ def run(policy: Path, folder: Path, arm: str, *server: str, processes: int = 1) 
 @pytest.fixture(scope="module")
 def server(policy, tmp_path_factory) -> Iterator[str]:
     """Address of a server with the policy of the disk, in the numeric type that vLLM chooses."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    # Not `vllm serve`, which looks for a distribution by the name of vllm.
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(policy)]
-    command += ["--host", "127.0.0.1", "--port", port, *SERVER_OPTIONS]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    with log.open("w") as out:
-        process = subprocess.Popen(command, env=environment(), stdout=out, stderr=out)
-    try:
-        for _ in range(300):
-            assert process.poll() is None, log.read_text()[-5000:]
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                break
-            time.sleep(1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+    with vllm_server(policy, tmp_path_factory.mktemp("server") / "log.txt", *SERVER_OPTIONS) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from search import Budget, Evolution, Sampling, ScriptedSampler, run_search
-from search.problems import FunctionProblem, program_evaluator
+from search.problems import FunctionProblem, ProgramEvaluator
 from search.records import Candidate, Evaluation
 from vpo.answers import AnswerFormat
 from vpo.sandbox import Limits
@@ -145,7 +145,7 @@ def test_code_goes_through_the_sandbox_and_is_scored_outside(box):
             raise ValueError(f"{value!r} is no whole number")
         return value / high
 
-    evaluate = program_evaluator("pick", score, cases=[(0, 10), (0, 100)], components=["ten", "hundred"], sandbox=box)
+    evaluate = ProgramEvaluator("pick", score, cases=[(0, 10), (0, 100)], components=["ten", "hundred"], sandbox=box)
     found = problem(evaluate, components=evaluate.components)
     good, half, bad = found.evaluate(
         [
@@ -164,7 +164,7 @@ def test_code_goes_through_the_sandbox_and_is_scored_outside(box):
 
 
 def test_a_case_may_earn_several_components_and_a_crash_of_the_score_is_the_candidates(box):
-    evaluate = program_evaluator(
+    evaluate = ProgramEvaluator(
         "f", lambda value: {"a": value["a"], "b": 2 * value["a"]}, components=["b", "a"], sandbox=box
     )
     good, bad, infinite = evaluate.batch(
@@ -186,11 +186,11 @@ def test_a_case_may_earn_several_components_and_a_crash_of_the_score_is_the_cand
 )
 def test_a_wrong_program_evaluator_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        program_evaluator(**{"entry": "f", "score": float, **options})
+        ProgramEvaluator(**{"entry": "f", "score": float, **options})
 
 
 def test_limits_are_those_that_were_given(box):
-    evaluate = program_evaluator("f", float, limits=Limits(seconds=0.5), sandbox=box)
+    evaluate = ProgramEvaluator("f", float, limits=Limits(seconds=0.5), sandbox=box)
     assert evaluate("import time\ndef f():\n    time.sleep(30)\n    return 1").status == "timeout"
 
 

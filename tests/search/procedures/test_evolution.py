@@ -4,30 +4,10 @@ import random
 import pytest
 
 from search.procedures import BestOfN, Evolution
-from search.records import Candidate, Generation, Proposal, Result, Variation
+from search.records import Proposal, Variation
+from tests.search.procedures.told_results import result as told
 
 ITERATIONS = 400
-
-
-def told(*answers: tuple[str, tuple[float, ...]], number: int = 0, first_id: int = 0, status: str = "ok") -> Result:
-    return Result(
-        number=number,
-        seed=0,
-        proposal=Proposal(),
-        generation=Generation(request_id=0, text="", prompt_tokens=1, completion_tokens=1, finish_reason="stop"),
-        candidates=tuple(
-            Candidate(
-                id=first_id + i,
-                answer=answer,
-                vector=vector,
-                scalar=sum(vector),
-                parents=(),
-                generation_id=number,
-                status=status,
-            )
-            for i, (answer, vector) in enumerate(answers)
-        ),
-    )
 
 
 def prefix_of(parent, inspirations, rng):
