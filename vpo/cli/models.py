@@ -30,11 +30,9 @@ def load_model(name: str) -> Any:
 
 def load_tokenizer(name: str) -> Any | None:
     """The model's tokenizer; None if it comes without one."""
-    from transformers import AutoTokenizer
-
     try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError):
+        return require_tokenizer(name)
+    except ValueError:
         return None
 
 
@@ -42,12 +40,16 @@ def require_tokenizer(name: str) -> Any:
     """The model's tokenizer.
 
     Raises:
-        ValueError: It comes without one.
+        ValueError: There is none, or it cannot be loaded.
     """
-    tokenizer = load_tokenizer(name)
-    if tokenizer is None:
-        raise ValueError(f"{name} has no tokenizer, and text is to be read: save it beside the model.")
-    return tokenizer
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{name} gives no tokenizer, and text is to be read: expected one beside the model ({_first_line(error)})."
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
