@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from eval.evidence import Evidence
+from eval.evidence import Evidence, log_gains
 
 ASSUMPTION = (
     "Prompts of a look are drawn, and their samples decoded, independently of each other given the policy: fresh "
@@ -129,6 +129,8 @@ class AlarmPanel:
     Attributes:
         evidence: Name -> the channel's evidence.
         alarms: Raised so far.
+        looks: Looks so far.
+        gains: Channel -> (L,) logarithms of what the last look multiplied each bet's stake by.
 
     Raises:
         ValueError: There are no channels, or two of one name.
@@ -139,6 +141,7 @@ class AlarmPanel:
     evidence: dict[str, Evidence] = field(init=False)
     alarms: list[Alarm] = field(init=False, default_factory=list)
     looks: int = field(init=False, default=0)
+    gains: dict[str, NDArray[np.float64]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [channel.name for channel in self.channels]
@@ -165,11 +168,16 @@ class AlarmPanel:
                 f"channels {unknown} are unknown: expected some of {sorted(self.evidence)}. Channels are fixed before "
                 "the first look; give new ones to a new panel."
             )
-        for name, given in values.items():
-            self.evidence[name].look(given)
+        gains = {name: log_gains(given, self.evidence[name].bound) for name, given in values.items()}
+        return self.take(step, gains)
+
+    def take(self, step: int, gains: Mapping[str, ArrayLike]) -> Alarm | None:
+        """Take in one look by its channels' gains, as :attr:`gains` held them: how a resumed run restores its looks."""
+        for name, given in gains.items():
+            self.evidence[name].take(given)
+        self.gains = {name: np.asarray(given, dtype=np.float64) for name, given in gains.items()}
         self.looks += 1
-        logs = {name: self.false_alarms.evidence_of(each) for name, each in self.evidence.items()}
-        total = float(np.logaddexp.reduce(list(logs.values())) - math.log(len(logs)))
+        logs, total = self.logs, self.log_evidence
         if total < self.false_alarms.log_threshold:
             return None
         named = self._named(logs)
@@ -178,6 +186,16 @@ class AlarmPanel:
         alarm = Alarm(step, self.looks, named, total, self.false_alarms.log_threshold, self.false_alarms.guarantee)
         self.alarms.append(alarm)
         return alarm
+
+    @property
+    def logs(self) -> dict[str, float]:
+        """Channel -> natural logarithm of its evidence; minus infinity where there is none yet."""
+        return {name: self.false_alarms.evidence_of(each) for name, each in self.evidence.items()}
+
+    @property
+    def log_evidence(self) -> float:
+        """Natural logarithm of the mean evidence of all channels: what is held against the threshold."""
+        return float(np.logaddexp.reduce(list(self.logs.values())) - math.log(len(self.evidence)))
 
     def _named(self, logs: Mapping[str, float]) -> tuple[str, ...]:
         """Channels by e-BH; the strongest where it names none, as their mean may suffice when no single one does."""

@@ -105,11 +105,16 @@ class Evidence:
             ValueError: As :func:`log_gains`.
         """
         gains = log_gains(values, self.bound, self.bets)
+        self.take(gains)
+        return _log_mean(gains)
+
+    def take(self, gains: ArrayLike) -> None:
+        """Take in one look by its (L,) gains, as :func:`log_gains` gave them: how a resumed run restores its looks."""
+        gains = np.asarray(gains, dtype=np.float64)
         self._product = self._product + gains
         self._restarted = np.logaddexp(self._restarted, 0.0) + gains
         self.looks += 1
         self._spread = np.logaddexp(self._spread, -np.log(self.looks * (self.looks + 1))) + gains
-        return _log_mean(gains)
 
     @property
     def log_product(self) -> float:
@@ -131,7 +136,8 @@ def band(values: ArrayLike, alpha: float, resolution: int = 400) -> tuple[float,
     """Interval for the mean over prompts of what one look's values are expected to be, from the same bets.
 
     It holds with probability ``1 - alpha`` at every number of prompts, under the assumptions of the e-values. For a
-    curve over T looks that holds everywhere at once, give ``alpha / T``.
+    curve over T looks that holds everywhere at once, give ``alpha / T``; over any number of looks
+    ``alpha / (t * (t + 1))`` at look t.
 
     Args:
         values: (P,) numbers in [0, 1].
@@ -144,23 +150,34 @@ def band(values: ArrayLike, alpha: float, resolution: int = 400) -> tuple[float,
     Raises:
         ValueError: As :func:`log_gains`, or alpha is outside (0, 1).
     """
+    log_gains(values, 0.5)  # the same checks
+    low, high = bands(np.asarray(values, dtype=np.float64)[None], alpha, resolution)[0]
+    return float(low), float(high)
+
+
+def bands(values: Array, alpha: float, resolution: int = 400) -> Array:
+    """:func:`band` of several quantities at once, each with its own probability: (K, P) values give (K, 2) ends."""
     if not 0 < alpha < 1:
         raise ValueError(f"alpha is {alpha}: expected a probability in (0, 1), such as 0.05.")
-    given = np.asarray(values, dtype=np.float64)
-    threshold = np.log(2 / alpha)
-    return _lower_end(given, threshold, resolution), 1 - _lower_end(1 - given, threshold, resolution)
+    threshold = float(np.log(2 / alpha))
+    lower, upper = _lower_ends(values, threshold, resolution), 1 - _lower_ends(1 - values, threshold, resolution)
+    return np.stack([lower, upper], axis=1)
 
 
-def _lower_end(values: Array, threshold: float, resolution: int) -> float:
-    """The largest bound of the grid below which all bounds are refuted: evidence falls as the bound rises."""
-    low, high = 0, resolution
-    while high - low > 1:
+def _lower_ends(values: Array, threshold: float, resolution: int) -> Array:
+    """(K,) largest bounds of the grid below which all bounds are refuted: evidence falls as the bound rises."""
+    low = np.zeros(len(values), dtype=np.int64)
+    high = np.full(len(values), resolution)
+    fractions = np.asarray(BETS)[:, None, None]
+    for _ in range(int(np.ceil(np.log2(resolution)))):
         middle = (low + high) // 2
-        if _log_mean(log_gains(values, middle / resolution)) >= threshold:
-            low = middle
-        else:
-            high = middle
-    return low / resolution
+        bound = (np.maximum(middle, 1) / resolution)[:, None]  # (K, 1); bound 0 is refuted by nothing and never asked
+        gains = np.log1p(fractions / bound * (values - bound)).sum(axis=2)  # (L, K)
+        refuted = (np.logaddexp.reduce(gains, axis=0) - np.log(len(gains)) >= threshold) & (middle > 0)
+        open_ = high - low > 1
+        low = np.where(open_ & refuted, middle, low)
+        high = np.where(open_ & ~refuted, middle, high)
+    return np.asarray(low / resolution)
 
 
 def _log_mean(logs: Array) -> float:

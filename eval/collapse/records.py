@@ -19,6 +19,7 @@ Verdict = typing.Literal[
     "degenerate",
     "insufficient data",
 ]
+QuantityKind = typing.Literal["share", "others", "collision", "broken", "coverage", "paired coverage"]
 Level = typing.Literal["warning", "critical"]
 Strength = typing.Literal["strong", "moderate", "weak", "derived"]
 
@@ -58,7 +59,7 @@ class PassAtK:
     Attributes:
         now: Over the look's prompts.
         base: The base model's, over the prompts that both have; None without base samples of them.
-        difference: now - base on those prompts, paired, with a bootstrap interval over prompts.
+        difference: now - base on those prompts, paired, with a 95% interval over prompts.
     """
 
     now: Range
@@ -77,7 +78,7 @@ class LookRecord:
         num_prompts: Prompts, P.
         num_samples: Samples, N.
         shares: Facet -> label -> share, mean over prompts, with a band that holds at all looks at once.
-        accuracy: Facet -> label -> share of its samples that are correct, with a 95% bootstrap interval over prompts;
+        accuracy: Facet -> label -> share of its samples that are correct, with a 95% interval over prompts;
             labels without a sample are missing. Empty without a measure of correctness.
         effective: Facet -> effective numbers.
         pass_at_k: k (as text) -> pass@k. Empty without a measure of correctness.
@@ -164,6 +165,13 @@ class Quantity:
         bound: Alarm when the mean is above.
         base: Its mean over the base model's samples.
         meaning: In words.
+        kind: ``share`` of samples with ``label``; ``others``: with no label that has a quantity of its own;
+            ``collision``: chance that two samples of a prompt have one label; ``broken``: empty, cut off or endless
+            samples; ``coverage``: chance that ``k`` samples do not solve a prompt; ``paired coverage``: the same
+            against the base model's samples of that prompt.
+        label: Of a share.
+        known: Labels that ``others`` leaves out.
+        k: Of coverage.
     """
 
     name: str
@@ -171,6 +179,10 @@ class Quantity:
     bound: float
     base: float | None
     meaning: str
+    kind: QuantityKind = "share"
+    label: str = ""
+    known: list[str] = field(default_factory=list)
+    k: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,271 @@
+"""The monitor: looks in, records and alarms out. It reads samples and nothing else - no files, no trainer, no clock.
+
+Its state is a fold over what :meth:`Monitor.look` was given; a resumed run folds its records instead, which hold each
+look's gains (:meth:`Monitor.resume`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from eval.alarms import ASSUMPTION, Alarm, AlarmPanel, Channel, FalseAlarms
+from eval.collapse.actions import suggest
+from eval.collapse.counted import Counted, count
+from eval.collapse.measures import accuracy_ranges, effective, pass_at_ks, reward_space, share_ranges, text_measures
+from eval.collapse.quantities import BASE_ALPHA, Thresholds, quantity_values
+from eval.collapse.records import AlarmRecord, LookRecord, Quantity
+from eval.collapse.reference import Reference, set_reference
+from eval.collapse.tally import merge
+from eval.collapse.verdicts import Standing, is_critical, judge
+from eval.samples import Facet, Samples, sampling_change
+
+_WINDOW = 5  # looks that "now" stands for in a verdict
+_ALPHA = 0.05  # of the bands that hold at all looks
+
+
+class Monitor:
+    """Watches a run.
+
+    Args:
+        facets: Categorical readings; one named ``format`` is what verdicts are about.
+        base: The base model's samples; None takes the first look for reference.
+        correct: Component that says whether a sample is correct, as ``accuracy_reward`` or ``score>=0.5``; None
+            guesses.
+        w_star: (D,) weights of deployment; None weighs all components alike.
+        prompts: ``fresh`` if each look draws its own, ``panel`` if all looks are of the same ones.
+        every: Steps in a look.
+        thresholds: Where changes matter.
+        false_alarms: How often an alarm may be false.
+        trainer: ``trl``, ``vpo``, ``verl`` or ``openrlhf``, for suggestions in its own keys.
+        with_vendi: Whether Vendi scores are computed, the dearest measure.
+
+    Attributes:
+        looks: Records so far.
+        alarms: Alarms so far.
+        base_record: Look 0; None where the first look is the reference.
+        reference: Fixed at the first look; None before.
+        num_samples: Samples seen, of looks that are complete.
+
+    Raises:
+        ValueError: No facet ``format``, two of one name, ``every`` below 1, or ``prompts`` is another word.
+    """
+
+    def __init__(
+        self,
+        facets: Sequence[Facet],
+        base: Samples | None = None,
+        correct: str | None = None,
+        w_star: Sequence[float] | None = None,
+        prompts: Literal["fresh", "panel"] = "fresh",
+        every: int = 1,
+        thresholds: Thresholds | None = None,
+        false_alarms: FalseAlarms | None = None,
+        trainer: str = "trl",
+        with_vendi: bool = True,
+    ) -> None:
+        names = [facet.name for facet in facets]
+        if "format" not in names or len(set(names)) < len(names):
+            raise ValueError(f"facets are {names}: expected names that differ, 'format' among them.")
+        if every < 1:
+            raise ValueError(f"every is {every}: expected 1 or more steps in a look.")
+        if prompts not in ("fresh", "panel"):
+            raise ValueError(f"prompts is {prompts!r}: expected 'fresh' or 'panel'.")
+        self.facets = list(facets)
+        self.base = base
+        self.correct = correct
+        self.w_star = w_star
+        self.prompts = prompts
+        self.every = every
+        self.thresholds = thresholds or Thresholds()
+        self.false_alarms = false_alarms or FalseAlarms()
+        self.trainer = trainer
+        self.with_vendi = with_vendi
+        self.looks: list[LookRecord] = []
+        self.alarms: list[AlarmRecord] = []
+        self.base_record: LookRecord | None = None
+        self.reference: Reference | None = None
+        self.num_samples = 0
+        self.recent: deque[Counted] = deque(maxlen=_WINDOW)
+        self._panel: AlarmPanel | None = None
+        self._pending: list[Samples] = []
+
+    def look(self, samples: Samples, settings: Mapping[str, Any] | None = None) -> LookRecord | None:
+        """Take in the samples of one step.
+
+        Args:
+            samples: Of the step; steps ascend.
+            settings: What the trainer used at it, such as its learning rate.
+
+        Returns:
+            The look's record; None while a look of several steps is not complete.
+
+        Raises:
+            ValueError: The components are others than before, or as :func:`~eval.collapse.reference.set_reference`.
+        """
+        if not len(samples):
+            return None
+        self._pending.append(samples)
+        return self.finish(settings) if len(self._pending) >= self.every else None
+
+    def finish(self, settings: Mapping[str, Any] | None = None) -> LookRecord | None:
+        """Close a look that is not complete; None if there is none."""
+        if not self._pending:
+            return None
+        samples, self._pending = merge(self._pending), []
+        if self.reference is None:
+            self.set_reference(samples)
+        assert self.reference is not None
+        if samples.components != self.reference.counted.samples.components:
+            raise ValueError(
+                f"step {samples.step} has components {list(samples.components)}, before there were "
+                f"{list(self.reference.counted.samples.components)}: a reward function was added, left out or renamed "
+                "in the middle of the run. Look at the two parts as two runs."
+            )
+        look = count(samples, self.facets, self.reference.correctness)
+        self.recent.append(look)
+        self.num_samples += len(samples)
+        record = self._record(look, dict(settings or {}))
+        self.looks.append(record)
+        return record
+
+    def set_reference(self, first: Samples) -> None:
+        """Fix reference, facets and bounds; ``first`` are the samples of the first look."""
+        self.reference = set_reference(
+            self.base, first, self.facets, self.correct, self.thresholds, self.prompts == "panel"
+        )
+        self.watch(self.reference)
+
+    def watch(self, reference: Reference) -> None:
+        """Begin with a reference that is set, as a resumed run does."""
+        self.reference = reference
+        channels = [Channel(each.name, each.bound, each.meaning) for each in reference.quantities]
+        self._panel = AlarmPanel(channels, self.false_alarms)
+        if not reference.is_first_look:
+            self.base_record = self._measured(reference.counted, 0, {}, _ALPHA)
+
+    def resume(self, records: Sequence[LookRecord], alarms: Sequence[AlarmRecord]) -> None:
+        """Go on after looks that were recorded; the reference must be set.
+
+        Args:
+            records: In order, from the first.
+            alarms: Those of these looks.
+        """
+        assert self._panel is not None
+        for record in records:
+            self._panel.take(record.step, record.state.get("gains", {}))
+        self.looks, self.alarms = list(records), list(alarms)
+        self.num_samples = sum(record.num_samples for record in records)
+
+    @property
+    def guarantee(self) -> str:
+        """How often an alarm may be false, in words."""
+        words = self.false_alarms.guarantee
+        quantities = self.reference.quantities if self.reference else []
+        if any(each.kind.endswith("coverage") for each in quantities):
+            words += f" To this comes {BASE_ALPHA:.0%} for the base model's pass@k being taken too high."
+        return words
+
+    @property
+    def named(self) -> list[Quantity]:
+        """Quantities that alarms have named."""
+        quantities = self.reference.quantities if self.reference else []
+        names = {name for alarm in self.alarms for name in alarm.quantities}
+        return [each for each in quantities if each.name in names]
+
+    def verdict(self) -> tuple[Any, str]:
+        """Verdict and its reason at the last looks."""
+        if self.reference is None or not self.recent:
+            return "insufficient data", "There was no look yet."
+        evidence = self._panel.logs if self._panel else {}
+        return judge(self.standing(), self.named, evidence, self.thresholds)
+
+    def standing(self) -> Standing:
+        """Base and now."""
+        assert self.reference is not None
+        return Standing(self.reference.counted, list(self.recent))
+
+    def _record(self, look: Counted, settings: dict[str, Any]) -> LookRecord:
+        assert self.reference is not None and self._panel is not None
+        number = len(self.looks) + 1
+        changed = sampling_change(self.reference.counted.samples.sampling, look.samples.sampling)
+        warnings = []
+        if changed:
+            warnings.append(
+                f"Sampled otherwise than the {self.reference.words}: {changed}. This look is no evidence, and its "
+                "shares must not be read as a change of the policy."
+            )
+        alarm = None
+        gains: dict[str, Any] = {}
+        if not changed and not (self.reference.is_first_look and number == 1):
+            values = quantity_values(self.reference.quantities, look, self.reference.solved, self.prompts == "panel")
+            alarm = self._panel.look(look.samples.step, values)
+            gains = {name: each.tolist() for name, each in self._panel.gains.items()}
+            if alarm is not None:
+                self.alarms.append(self._alarm(alarm, look, number, settings, values))
+        logs = {name: value for name, value in self._panel.logs.items() if np.isfinite(value)}
+        total = self._panel.log_evidence
+        measured = self._measured(look, number, settings, _ALPHA / (number * (number + 1)))
+        fields = {
+            "evidence": logs,
+            "log_evidence": total if np.isfinite(total) else None,
+            "log_threshold": self.false_alarms.log_threshold,
+            "alarm": alarm is not None,
+            "warnings": warnings,
+            "state": {"gains": gains},
+        }
+        return LookRecord(**{**vars(measured), **fields})
+
+    def _measured(self, look: Counted, number: int, settings: dict[str, Any], alpha: float) -> LookRecord:
+        samples = look.samples
+        return LookRecord(
+            number=number,
+            step=samples.step,
+            epoch=samples.epoch,
+            num_prompts=len(look.groups.ids),
+            num_samples=len(samples),
+            shares={name: share_ranges(tally, alpha) for name, tally in look.tallies.items()},
+            accuracy={name: found for name, tally in look.tallies.items() if (found := accuracy_ranges(tally))},
+            effective={name: effective(tally, alpha) for name, tally in look.tallies.items()},
+            pass_at_k=pass_at_ks(look, self.reference.solved if number and self.reference else {}),
+            settings={**samples.sampling, **settings},
+            **reward_space(look, self.w_star),
+            **text_measures(look, self.with_vendi),
+        )
+
+    def _alarm(
+        self, alarm: Alarm, look: Counted, number: int, settings: dict[str, Any], values: Mapping[str, Any]
+    ) -> AlarmRecord:
+        assert self.reference is not None and self._panel is not None
+        quantities = {each.name: each for each in self.reference.quantities}
+        named = [quantities[name] for name in alarm.channels]
+        known = [*self.named, *named]
+        verdict, why = judge(self.standing(), known, self._panel.logs, self.thresholds)
+        critical = is_critical(self.standing(), verdict, known)
+        return AlarmRecord(
+            look=number,
+            step=alarm.step,
+            epoch=look.samples.epoch,
+            level="critical" if critical else "warning",
+            quantities=list(alarm.channels),
+            sentence=" ".join(_moved(each, values) for each in named[:4]),
+            log_evidence=alarm.log_evidence,
+            log_threshold=alarm.log_threshold,
+            guarantee=self.guarantee,
+            assumption=ASSUMPTION,
+            verdict=verdict,
+            why=why,
+            actions=suggest(verdict, self.trainer, settings, alarm.step),
+        )
+
+
+def _moved(quantity: Quantity, values: Mapping[str, Any]) -> str:
+    """What an alarm saw of one quantity."""
+    now = values.get(quantity.name)
+    seen = "" if now is None else f" is {float(np.mean(now)):.2f} at this look"
+    before = "" if quantity.base is None else f", {quantity.base:.2f} at the reference"
+    text = quantity.meaning[0].upper() + quantity.meaning[1:]
+    return f"{text}{seen}{before}; above its bound of {quantity.bound:.2f} by the evidence of the looks so far."

@@ -1,0 +1,95 @@
+"""What changes are measured against: the base model's samples or the first look, with all that is fixed by them.
+
+Facets are fitted, correctness is chosen and bounds are set here, before any evidence is gathered. The first look is
+then no evidence, for it set the bounds. With base samples it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from eval.collapse.correctness import Correctness, choose
+from eval.collapse.counted import Counted, count
+from eval.collapse.quantities import Thresholds, choose_quantities
+from eval.collapse.records import Quantity
+from eval.samples import Facet, Samples
+
+_SHARED = 0.5  # of a look's prompts: from here on it is of the same prompts as the base
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The reference and what it fixed.
+
+    Attributes:
+        counted: Its samples, counted.
+        is_first_look: Whether it is the first look, for want of base samples.
+        correctness: What counts as correct; None if nothing does.
+        quantities: What is watched.
+        solved: k -> prompt id -> pass@k.
+        warnings: What the choices ask the reader to know.
+    """
+
+    counted: Counted
+    is_first_look: bool
+    correctness: Correctness | None
+    quantities: list[Quantity]
+    solved: Mapping[int, Mapping[str, float]]
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def words(self) -> str:
+        """``base model`` or ``first look``."""
+        return "first look" if self.is_first_look else "base model"
+
+
+def set_reference(
+    base: Samples | None,
+    first: Samples,
+    facets: Sequence[Facet],
+    correct: str | None,
+    thresholds: Thresholds,
+    is_panel: bool,
+) -> Reference:
+    """Fix everything that must be fixed before evidence is gathered.
+
+    Args:
+        base: The base model's samples; None takes the first look.
+        first: The first look; of it only prompt ids and components are read if there are base samples.
+        facets: Fitted here.
+        correct: As :func:`eval.collapse.correctness.choose` takes it.
+        thresholds: Where changes matter.
+        is_panel: Whether all looks are of the same prompts.
+
+    Raises:
+        ValueError: Base and first look have different components, or ``correct`` names none of them.
+    """
+    warnings = []
+    if base is not None and base.components and base.components != first.components:
+        raise ValueError(
+            f"the base model's samples have components {list(base.components)}, the run has {list(first.components)}: "
+            "expected the same. Score the base model's samples with the run's reward functions."
+        )
+    samples = first if base is None else base
+    for facet in facets:
+        facet.fit(samples)
+    correctness, words = choose(correct, samples)
+    if words:
+        warnings.append(words)
+    counted = count(samples, facets, correctness)
+    shared = set(counted.groups.ids).intersection(first.prompt_ids)
+    shares_prompts = is_panel or (base is not None and len(shared) >= _SHARED * len(set(first.prompt_ids)))
+    if base is not None and not shares_prompts:
+        warnings.append(
+            "The base model's samples are of other prompts than the run's: shares are compared across prompts, and "
+            "pass@k is not paired. Sample the base model on the run's prompts for the sharpest comparison."
+        )
+    if base is None:
+        warnings.append(
+            f"There are no base model's samples, so the first look (step {first.step}) is the reference: what changed "
+            "before it is not seen. Its samples were drawn before any update if it is the run's first batch."
+        )
+    quantities = choose_quantities(counted, thresholds, shares_prompts)
+    solved = {k: counted.solved(k) for k in counted.ks}
+    return Reference(counted, base is None, correctness, quantities, solved, warnings)

@@ -1,0 +1,133 @@
+"""Counts of a look, prompt by prompt: all that measures and evidence need of its samples.
+
+Shape letters: N samples, P prompts, K labels, C completions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.samples import Samples
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+def merge(parts: Sequence[Samples]) -> Samples:
+    """The samples of several steps as those of one look, at the last of the steps.
+
+    A prompt that stands at two of the steps is one prompt with the samples of both.
+
+    Raises:
+        ValueError: There are no parts, or their components differ.
+    """
+    if not parts:
+        raise ValueError("there are no samples to merge: expected those of one step at least.")
+    if len(parts) == 1:
+        return parts[0]
+    if len({part.components for part in parts}) > 1:
+        found = {part.step: part.components for part in parts}
+        raise ValueError(f"components differ between steps: {found}. They cannot be averaged; look at them apart.")
+    starts = np.cumsum([0, *(int(part.completions.max(initial=-1)) + 1 for part in parts)])
+
+    def joined(name: str) -> list[object] | None:
+        columns = [getattr(part, name) for part in parts]
+        return None if any(column is None for column in columns) else [each for column in columns for each in column]
+
+    def stacked(name: str) -> NDArray[np.float64] | None:
+        columns = [getattr(part, name) for part in parts]
+        return None if any(column is None for column in columns) else np.concatenate(columns)
+
+    columns = {name: joined(name) for name in ("prompt_ids", "texts", "prompts", "finish_reasons", "rows")}
+    columns |= {name: stacked(name) for name in ("tokens", "depths", "entropies")}  # type: ignore[misc]
+    completions = np.concatenate([part.completions + start for part, start in zip(parts, starts, strict=False)])
+    rewards = np.concatenate([part.rewards for part in parts])
+    return replace(parts[-1], completions=completions, rewards=rewards, **columns)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Which samples belong to which prompt.
+
+    Attributes:
+        ids: P prompt ids, in order of appearance.
+        index: (N,) prompt of each sample.
+        sizes: (P,) samples of each prompt.
+        completions: (N,) completion of each sample, counted from 0 without gaps.
+    """
+
+    ids: tuple[str, ...]
+    index: Indices
+    sizes: Indices
+    completions: Indices
+
+    @classmethod
+    def of(cls, samples: Samples) -> Groups:
+        """Group the samples of a look."""
+        places: dict[str, int] = {}
+        index = np.array([places.setdefault(each, len(places)) for each in samples.prompt_ids], dtype=np.int64)
+        completions = np.unique(samples.completions, return_inverse=True)[1].astype(np.int64)
+        return cls(tuple(places), index, np.bincount(index, minlength=len(places)), completions)
+
+    @cached_property
+    def members(self) -> list[Indices]:
+        """Samples of each prompt."""
+        order = np.argsort(self.index, kind="stable")
+        return list(np.split(order, np.cumsum(self.sizes)[:-1]))
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """Labels of one facet, counted.
+
+    Attributes:
+        labels: K labels, in the order of their first sample.
+        counts: (P, K) samples of each prompt with each label.
+        graded: (P, K) those of them whose correctness is known.
+        correct: (P, K) those that are correct.
+    """
+
+    labels: tuple[str, ...]
+    counts: Indices
+    graded: Indices
+    correct: Indices
+
+    @classmethod
+    def of(cls, labels: Sequence[str], groups: Groups, correct: Array | None) -> Tally:
+        """Count labels.
+
+        Args:
+            labels: N labels.
+            groups: Prompts of the samples.
+            correct: (N,) 1 or 0, NaN where it is not known; None if nothing counts as correct.
+        """
+        places: dict[str, int] = {}
+        column = np.array([places.setdefault(label, len(places)) for label in labels], dtype=np.int64)
+        shape = (len(groups.ids), max(len(places), 1))
+        cells = groups.index * shape[1] + column
+
+        def count(chosen: NDArray[np.bool_] | None) -> Indices:
+            kept = cells if chosen is None else cells[chosen]
+            return np.bincount(kept, minlength=shape[0] * shape[1]).reshape(shape)
+
+        nothing = np.zeros(shape, dtype=np.int64)
+        graded = nothing if correct is None else count(~np.isnan(correct))
+        right = nothing if correct is None else count(correct == 1)
+        return cls(tuple(places), count(None), graded, right)
+
+    def column(self, label: str) -> Indices:
+        """(P,) counts of a label; zeros for one that no sample has."""
+        if label in self.labels:
+            return self.counts[:, self.labels.index(label)]
+        return np.zeros(len(self.counts), dtype=np.int64)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Label -> mean over prompts of its share of their samples."""
+        means = (self.counts / self.counts.sum(axis=1, keepdims=True)).mean(axis=0)
+        return dict(zip(self.labels, means.tolist(), strict=True))
