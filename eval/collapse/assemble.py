@@ -86,8 +86,8 @@ def _assumptions(monitor: Monitor) -> list[str]:
     found = [ASSUMPTION]
     if monitor.prompts == "panel":
         found.append(
-            "All looks are of one panel of prompts, so completions are units of evidence, and what is said holds of this "
-            "panel."
+            "All looks are of one panel of prompts, so completions are units of evidence, and what is said holds of "
+            "this panel."
         )
     else:
         found.append(

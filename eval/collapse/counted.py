@@ -70,8 +70,13 @@ class Counted:
         return np.asarray(found)
 
 
-def count(samples: Samples, facets: Sequence[Facet], correctness: Correctness | None) -> Counted:
-    """Label and count the samples of a look.
+def count(
+    samples: Samples,
+    facets: Sequence[Facet],
+    correctness: Correctness | None,
+    labels: Mapping[str, Sequence[str]] | None = None,
+) -> Counted:
+    """Label and count the samples of a look; ``labels`` are those of the facets, where they were computed before.
 
     Raises:
         ValueError: There are no samples, or a facet gave another number of labels.
@@ -80,7 +85,7 @@ def count(samples: Samples, facets: Sequence[Facet], correctness: Correctness | 
         raise ValueError(f"step {samples.step} has no samples: expected one at least.")
     groups = Groups.of(samples)
     correct = None if correctness is None else correctness.of(samples)
-    labels = {facet.name: facet.labels(samples) for facet in facets}
+    labels = labels if labels is not None else {facet.name: facet.labels(samples) for facet in facets}
     for name, found in labels.items():
         if len(found) != len(samples):
             raise ValueError(f"facet {name!r} gave {len(found)} labels for {len(samples)} samples: expected one each.")

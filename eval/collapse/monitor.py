@@ -23,6 +23,7 @@ from eval.collapse.tally import merge
 from eval.collapse.verdicts import Standing, is_critical, judge
 from eval.samples import Facet, Samples, sampling_change
 
+Labels = Mapping[str, Sequence[str]]
 _WINDOW = 5  # looks that "now" stands for in a verdict
 _ALPHA = 0.05  # of the bands that hold at all looks
 
@@ -91,14 +92,17 @@ class Monitor:
         self.num_samples = 0
         self.recent: deque[Counted] = deque(maxlen=_WINDOW)
         self._panel: AlarmPanel | None = None
-        self._pending: list[Samples] = []
+        self._pending: list[tuple[Samples, Labels | None]] = []
 
-    def look(self, samples: Samples, settings: Mapping[str, Any] | None = None) -> LookRecord | None:
+    def look(
+        self, samples: Samples, settings: Mapping[str, Any] | None = None, labels: Labels | None = None
+    ) -> LookRecord | None:
         """Take in the samples of one step.
 
         Args:
             samples: Of the step; steps ascend.
             settings: What the trainer used at it, such as its learning rate.
+            labels: Facet -> labels of the samples by the fitted facets, where another process computed them.
 
         Returns:
             The look's record; None while a look of several steps is not complete.
@@ -108,14 +112,15 @@ class Monitor:
         """
         if not len(samples):
             return None
-        self._pending.append(samples)
+        self._pending.append((samples, labels))
         return self.finish(settings) if len(self._pending) >= self.every else None
 
     def finish(self, settings: Mapping[str, Any] | None = None) -> LookRecord | None:
         """Close a look that is not complete; None if there is none."""
         if not self._pending:
             return None
-        samples, self._pending = merge(self._pending), []
+        parts, self._pending = self._pending, []
+        samples = merge([each for each, _ in parts])
         if self.reference is None:
             self.set_reference(samples)
         assert self.reference is not None
@@ -125,7 +130,7 @@ class Monitor:
                 f"{list(self.reference.counted.samples.components)}: a reward function was added, left out or renamed "
                 "in the middle of the run. Look at the two parts as two runs."
             )
-        look = count(samples, self.facets, self.reference.correctness)
+        look = count(samples, self.facets, self.reference.correctness, _joined([labels for _, labels in parts]))
         self.recent.append(look)
         self.num_samples += len(samples)
         record = self._record(look, dict(settings or {}))
@@ -260,6 +265,14 @@ class Monitor:
             why=why,
             actions=suggest(verdict, self.trainer, settings, alarm.step),
         )
+
+
+def _joined(parts: Sequence[Labels | None]) -> Labels | None:
+    """Labels of all parts, if all have them."""
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    return {facet: [label for part in known for label in part[facet]] for facet in known[0]}
 
 
 def _moved(quantity: Quantity, values: Mapping[str, Any]) -> str:
