@@ -1,6 +1,7 @@
 """What may be done about an alarm: a diff of the trainer's own keys, with the strength of the evidence behind it.
 
-Proposals, never applied silently. The sources disagree in places, and the cautions say where.
+Proposals, never applied silently. Keys are those of TRL 1.16, verl and OpenRLHF as of 2026 (OpenRLHF's older flags are
+``init_kl_coef`` and ``eps_clip_low_high``). The sources disagree in places, and the cautions say where.
 """
 
 from __future__ import annotations
@@ -12,12 +13,17 @@ from eval.collapse.records import Action, Strength, Verdict
 
 _ECHO = "Echo Chamber (arXiv 2504.07912), Fig. 3"
 _CUI = "Entropy Mechanism (arXiv 2505.22617)"
-_KL_KEYS = {"trl": "beta", "vpo": "beta", "verl": "actor_rollout_ref.actor.kl_loss_coef", "openrlhf": "init_kl_coef"}
+_KL_KEYS = {
+    "trl": "beta",
+    "vpo": "beta",
+    "verl": "actor_rollout_ref.actor.kl_loss_coef",
+    "openrlhf": "algo.kl.init_coef",
+}
 _CLIP_KEYS = {
     "trl": "epsilon_high",
     "vpo": "epsilon_high",
     "verl": "actor_rollout_ref.actor.clip_ratio_high",
-    "openrlhf": "eps_clip_high",
+    "openrlhf": "actor.eps_clip_low_high",  # the two bounds in one key
 }
 _STEP_KEYS = {"trl": "max_steps", "vpo": "max_steps", "verl": "trainer.total_training_steps"}
 
@@ -59,10 +65,13 @@ def _kl(trainer: str, settings: Mapping[str, Any]) -> list[Action]:
     key = _KL_KEYS[trainer]
     now = settings.get(key, settings.get("beta"))
     proposed = 0.01 if not isinstance(now, (int, float)) or now < 0.001 else min(10 * float(now), 0.1)
+    changes: dict[str, list[Any]] = {key: [now, round(proposed, 6)]}
+    if trainer == "verl":
+        changes["actor_rollout_ref.actor.use_kl_loss"] = [settings.get("actor_rollout_ref.actor.use_kl_loss"), True]
     return [
         Action(
             trainer,
-            {key: [now, round(proposed, 6)]},
+            changes,
             "A stronger pull towards the base model keeps formats that it uses.",
             "moderate",
             f"{_ECHO}: .01 instead of .001 kept a second format and pass@64 at about the same pass@1",
@@ -101,7 +110,7 @@ def _clip(trainer: str, settings: Mapping[str, Any]) -> list[Action]:
     return [
         Action(
             trainer,
-            {key: [settings.get(key), 0.28]},
+            {key: [settings.get(key), [0.2, 0.28] if trainer == "openrlhf" else 0.28]},
             "A wider upper clip lets rare tokens gain as fast as frequent ones.",
             "weak",
             "DAPO (arXiv 2503.14476); Clip-Low/Clip-High (arXiv 2509.26114)",
