@@ -17,6 +17,7 @@ import typer
 
 import vpo
 from vpo.cli.depth import depth
+from vpo.cli.monitor.options import monitor
 from vpo.cli.search import search
 from vpo.cli.search_compare.options import compare as compare_searches
 from vpo.cli.tasks import tasks
@@ -37,6 +38,7 @@ app.add_typer(search, name="search")
 app.add_typer(tasks, name="tasks")
 
 search.command(name="compare")(compare_searches)
+app.command()(monitor)
 
 
 def main(args: Sequence[str] | None = None) -> int:

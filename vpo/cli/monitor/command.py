@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
+from eval.facets import default_facets, make_facets
+from eval.report.collapse import write_report
+from eval.sources import Source, follow, open_source, read_base
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -23,10 +25,7 @@ from eval.collapse.offline import watch
 from eval.collapse.quantities import Thresholds
 from eval.collapse.records import AlarmRecord, LookRecord
 from eval.collapse.run_report import CollapseReport, Example, RunReport
-from eval.facets import default_facets, make_facets
-from eval.report.collapse import write_report
 from eval.samples import Samples
-from eval.sources import Source, follow, open_source, read_base
 
 _REDRAW_LOOKS = 50  # of a followed run, between two writings of its page
 
@@ -41,7 +40,7 @@ class Monitoring:
     correct: str | None
     prompts: Literal["fresh", "panel"]
     every: int
-    facets: str | None
+    facets: list[str] | None
     rules: Path | None
     trainer: str | None
     thresholds: dict[str, float]
@@ -116,10 +115,17 @@ def _monitor(asked: Monitoring, source: Source) -> Monitor:
         correct=asked.correct,
         prompts=asked.prompts,
         every=asked.every,
-        thresholds=Thresholds(**asked.thresholds),
+        thresholds=_thresholds(asked.thresholds),
         false_alarms=asked.false_alarms,
         trainer=asked.trainer or source.trainer,
     )
+
+
+def _thresholds(given: dict[str, float]) -> Thresholds:
+    known = {each.name for each in fields(Thresholds)}
+    if unknown := sorted(given.keys() - known):
+        raise ValueError(f"thresholds {unknown} are unknown: expected some of {sorted(known)}.")
+    return Thresholds(**given)
 
 
 def _write(runs: list[RunReport], page: Path, png: bool) -> list[Path]:
@@ -215,8 +221,3 @@ class _Progress:
         head = f"[{colour} bold]{alarm.level} at step {alarm.step}[/]: {escape(', '.join(alarm.quantities))}"
         self._live.console.print(head, highlight=False)
         self._live.console.print(alarm_text(alarm), markup=False, highlight=False)
-
-
-def default_workers() -> int:
-    """One a core that this process may use, eight at most."""
-    return min(len(os.sched_getaffinity(0)), 8)

@@ -1,0 +1,1 @@
+"""`vpo monitor`: its options, and what it does."""
