@@ -120,11 +120,22 @@ def read_rollout_file(path: Path) -> list[dict[str, Any]]:
     Raises:
         RolloutLogError: As :func:`read_rollouts`.
     """
+    table = read_rollout_table(path)
+    rows: list[dict[str, Any]] = [] if table is None else table.select(ROLLOUT_SCHEMA.names).to_pylist()
+    return rows
+
+
+def read_rollout_table(path: Path) -> pa.Table | None:
+    """One file of the log as a table with the schema's columns, and later ones; None if it has just been deleted.
+
+    Raises:
+        RolloutLogError: As :func:`read_rollouts`.
+    """
     try:
         with pq.ParquetFile(path) as file:
             table = file.read()
     except FileNotFoundError:
-        return []
+        return None
     except (pa.ArrowException, OSError) as error:
         raise RolloutLogError(
             f"{path} cannot be read as Parquet ({error}): the file is damaged. Files are renamed into place whole, so "
@@ -148,8 +159,7 @@ def read_rollout_file(path: Path) -> list[dict[str, Any]]:
             f"{path}, columns 'answers' and 'rewards': a row has not as many of one as of the other, expected one "
             "reward vector an answer. It was not written by RolloutLog, or edited; delete the file."
         )
-    rows: list[dict[str, Any]] = table.select(ROLLOUT_SCHEMA.names).to_pylist()
-    return rows
+    return table
 
 
 def _check_column(table: pa.Table, field: pa.Field, path: Path) -> None:

@@ -1,0 +1,116 @@
+"""JSON lines as they are found on disk: growing, compressed, cut off, or with a line that is no JSON.
+
+A line counts once its end is there. The last one may be without: it is whole if it parses, for no beginning of a JSON
+object is one itself; so a cut at any byte loses a line at most, and never makes one up.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from eval.sources.errors import SourceError
+from eval.sources.source import Cursor, Source
+
+
+class Line(NamedTuple):
+    """One record, its number in the file from 1 on, and the byte after it."""
+
+    number: int
+    end: int
+    record: dict[str, Any]
+
+
+def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | None = None) -> Iterator[Line]:
+    """Yield the records of a file; blank lines count, but are none.
+
+    Args:
+        path: A file of JSON lines, compressed if its name ends in ``.gz``.
+        source: Its ``skip_damaged`` says whether a bad line is left out with a warning.
+        final: Nobody writes to the file; else a last line without its end is waited for.
+        cursor: Where to begin.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        SourceError: A line is no JSON object in UTF-8, or the file is shorter than when it was last read.
+    """
+    cursor = cursor or Cursor()
+    number, offset = cursor.line, cursor.offset
+    with _open(path) as file:
+        if offset:
+            if path.stat().st_size < offset:
+                raise SourceError(
+                    f"{path} has {path.stat().st_size} bytes, fewer than the {offset} that were read from it: expected "
+                    "a log that only grows. Start the monitor anew on the file as it is now."
+                )
+            file.seek(offset)
+        while True:
+            try:
+                raw = file.readline()
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                if not source.skip_damaged and not isinstance(error, EOFError):
+                    raise SourceError(
+                        f"{path}, after line {number}: the compression is damaged ({error}). Copy the file again, or "
+                        "read what lies before with skip_damaged=True."
+                    ) from error
+                source.warn(f"{path} is cut after line {number}: what the compressed file held beyond is lost.")
+                return
+            if not raw:
+                return
+            number, offset = number + 1, offset + len(raw)
+            whole = raw.endswith(b"\n")
+            if not whole and not final:
+                return
+            if raw.isspace():
+                continue
+            try:
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                record = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                if not whole:
+                    source.warn(f"{path}, line {number} is cut off before its end, and left out: the last of the file.")
+                    return
+                _bad(source, f"{path}, line {number} is no JSON in UTF-8 ({error})")
+                continue
+            if not isinstance(record, dict):
+                if not whole:  # `12` may be the beginning of `123`
+                    source.warn(f"{path}, line {number} is cut off before its end, and left out: the last of the file.")
+                    return
+                _bad(source, f"{path}, line {number} is {type(record).__name__}")
+                continue
+            yield Line(number, offset, record)
+
+
+def first_record(path: Path) -> dict[str, Any] | None:
+    """The first record of a file, to tell its kind; None if its first line is none."""
+    try:
+        with _open(path) as file:
+            raw = file.readline()
+            while raw.isspace():
+                raw = file.readline()
+        record = json.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError, EOFError, zlib.error, OSError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Columns of the records; null where one lacks a key."""
+    return {name: [record.get(name) for record in records] for name in dict.fromkeys(chain.from_iterable(records))}
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _bad(source: Source, what: str) -> None:
+    if not source.skip_damaged:
+        raise SourceError(
+            f"{what}: expected one JSON object a line. Delete the line, or leave such lines out with skip_damaged=True."
+        )
+    source.warn(f"{what}: left out.")

@@ -1,0 +1,172 @@
+"""Which kind of log lies at a path, found from what is there: names of files, then the keys of the first record."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.rollouts import rollout_files
+from eval.samples import Samples
+from eval.sources.errors import SourceError
+from eval.sources.generic import JsonLines, ParquetTable, is_generic
+from eval.sources.lines import first_record
+from eval.sources.openrlhf import OpenRLHFSamples, is_openrlhf
+from eval.sources.parquet import column_names
+from eval.sources.rollout_log import RolloutLogSource
+from eval.sources.sampling import sampling_change
+from eval.sources.source import Source
+from eval.sources.trl_completions import TRLCompletions, completion_files, is_trl
+from eval.sources.verl import VerlRollouts, is_verl
+
+KINDS: dict[str, type[Source]] = {
+    "vpo": RolloutLogSource,
+    "trl": TRLCompletions,
+    "verl": VerlRollouts,
+    "openrlhf": OpenRLHFSamples,
+    "jsonl": JsonLines,
+    "parquet": ParquetTable,
+}
+"""Kinds of logs by the name that ``kind=`` takes."""
+
+_LOOKED_FOR = (
+    "a run's folder with rollouts/ (VPO) or completions/ (TRL) in it, either of these, a folder of {step}.jsonl (verl) "
+    "or of .jsonl files with input and output (OpenRLHF), or a .jsonl, .jsonl.gz or .parquet file with prompt and "
+    "completion"
+)
+
+
+def open_source(
+    path: str | Path, kind: str | None = None, skip_damaged: bool = False, components: Sequence[str] | None = None
+) -> Source:
+    """The log at a path.
+
+    Args:
+        path: A run's folder, a folder of dumps, or a file.
+        kind: One of :data:`KINDS`, for a log whose kind cannot be told, or that is not there yet; None finds it.
+        skip_damaged: Leave out what cannot be read, with a warning.
+        components: Names of the columns that are rewards; None takes all that can be.
+
+    Raises:
+        FileNotFoundError: There is nothing at ``path``, and no kind was given.
+        SourceError: No kind fits what is there; the message lists what was looked for.
+        ValueError: There is no such kind.
+    """
+    path = Path(path)
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"there is no kind of log {kind!r}: expected one of {', '.join(KINDS)}, or None to find it.")
+    if kind is None and not path.exists():
+        raise FileNotFoundError(
+            f"there is nothing at {path}: expected {_LOOKED_FOR}. Check the path; for a log that is still to come, "
+            "name its kind with kind=."
+        )
+    found = KINDS[kind] if kind is not None else _kind_of_file(path) if path.is_file() else _kind_of_folder(path)
+    if found is None:
+        raise SourceError(f"{path} holds {_content(path)}: expected {_LOOKED_FOR}. If it is one, name it with kind=.")
+    return found(_inner(path, found), skip_damaged, components)
+
+
+def read_base(
+    path: str | Path, kind: str | None = None, skip_damaged: bool = False, components: Sequence[str] | None = None
+) -> Samples:
+    """The base model's samples, from a log of any kind: all of its steps as one, of step 0.
+
+    Args:
+        path: As in :func:`open_source`.
+        kind: As there.
+        skip_damaged: As there.
+        components: As there; those of the run.
+
+    Raises:
+        FileNotFoundError: There is nothing at ``path``.
+        SourceError: It is no log, is empty, or how samples were drawn changes in the middle.
+    """
+    steps = list(open_source(path, kind, skip_damaged, components).read())
+    if not sum(map(len, steps)):
+        raise SourceError(f"{path} holds no samples: expected those of the base model. Sample it on the run's prompts.")
+    for one, other in pairwise(steps):
+        if change := sampling_change(one, other):
+            raise SourceError(f"{path}: {change} Expected samples drawn in one way: keep those of one setting only.")
+    return _merged(steps)
+
+
+def _merged(steps: Sequence[Samples]) -> Samples:
+    def joined(name: str) -> Any:
+        parts = [getattr(each, name) for each in steps]
+        if any(part is None for part in parts):
+            return None
+        if isinstance(parts[0], np.ndarray):
+            return np.concatenate(parts)
+        return [value for part in parts for value in part]
+
+    counts = [int(each.completions.max()) + 1 if len(each) else 0 for each in steps]
+    offsets = np.cumsum([0, *counts[:-1]])
+    columns = ("prompt_ids", "texts", "prompts", "finish_reasons", "tokens", "depths", "entropies", "rows")
+    # A step that knows no components yet precedes those that do: its rewards are 0 for each of them.
+    components = steps[-1].components
+    rewards = [each.rewards if each.components else np.zeros((len(each), len(components))) for each in steps]
+    return dataclasses.replace(
+        steps[-1],
+        step=0,
+        epoch=None,
+        rewards=np.concatenate(rewards),
+        completions=np.concatenate([each.completions + offset for each, offset in zip(steps, offsets, strict=True)]),
+        sampling={name: value for each in steps for name, value in each.sampling.items()},
+        **{name: joined(name) for name in columns},
+    )
+
+
+def _kind_of_folder(path: Path) -> type[Source] | None:
+    for folder in (path, path / "rollouts"):
+        if rollout_files(folder):
+            return RolloutLogSource
+    for folder in (path, path / "completions"):
+        if folder.is_dir() and completion_files(folder):
+            return TRLCompletions
+    for file in sorted(path.glob("*.jsonl*")):
+        found = _kind_of_file(file)
+        if found in (VerlRollouts, OpenRLHFSamples):
+            return found
+    return None
+
+
+def _kind_of_file(path: Path) -> type[Source] | None:
+    if path.suffix == ".parquet":
+        keys = column_names(path)
+        return TRLCompletions if is_trl(keys) and completion_files(path) else ParquetTable if _fits(keys) else None
+    if not path.name.endswith((".jsonl", ".jsonl.gz", ".ndjson")):
+        return None
+    record = first_record(path) or {}
+    return next((kind for kind, fits in _BY_KEYS if fits(record)), None)
+
+
+def _fits(keys: Sequence[str]) -> bool:
+    return is_generic(keys) or not keys  # a file that cannot be read is named as damaged when it is
+
+
+_BY_KEYS = ((VerlRollouts, is_verl), (OpenRLHFSamples, is_openrlhf), (JsonLines, is_generic))
+
+
+def _inner(path: Path, kind: type[Source]) -> Path:
+    """The folder that holds the log, of a run's folder."""
+    inner = {RolloutLogSource: "rollouts", TRLCompletions: "completions"}.get(kind)
+    is_run = inner is not None and path.name != inner and not path.is_file()
+    if (
+        is_run
+        and inner is not None
+        and ((path / inner).is_dir() or not path.is_dir() or not any(path.glob("*.parquet")))
+    ):
+        return path / inner
+    return path
+
+
+def _content(path: Path) -> str:
+    if path.is_file():
+        keys = column_names(path) if path.suffix == ".parquet" else list(first_record(path) or ())
+        return f"records with {', '.join(keys)}" if keys else "no record that could be read"
+    names = sorted(each.name for each in path.iterdir())
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "nothing"

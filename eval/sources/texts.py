@@ -1,0 +1,87 @@
+"""Prompts and completions as text, and the id of a prompt: plain strings and chat messages alike.
+
+Ids are those of the rollout log (:func:`vpo.weightings.prompt_key`), so that base-model samples, TRL's log and ours
+agree on what the same prompt is. Parquet pads messages with nulls for keys that only others have: these are dropped
+before hashing, since the trainer never saw them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vpo.weightings import prompt_key
+
+
+def prompt_id(prompt: str | Sequence[Any]) -> str:
+    """16 hex digits, as in the rollout log.
+
+    Raises:
+        TypeError: The prompt is neither text nor chat messages of plain JSON.
+    """
+    return f"{prompt_key(prompt if isinstance(prompt, str) else without_nulls(prompt)):016x}"
+
+
+def without_nulls(value: Any) -> Any:
+    """The same value without entries that are null, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: without_nulls(each) for key, each in value.items() if each is not None}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [without_nulls(each) for each in value]
+    return value
+
+
+def is_messages(value: Any) -> bool:
+    """Whether a value is chat messages: a list of objects that have a role or a content."""
+    return isinstance(value, list) and all(
+        isinstance(each, Mapping) and ("role" in each or "content" in each) for each in value
+    )
+
+
+def prompt_text(prompt: str | Sequence[Any]) -> str:
+    """Text of a prompt; of messages, each after its role."""
+    messages: Any = logged_messages(prompt) if isinstance(prompt, str) else prompt
+    if isinstance(messages, str):
+        return messages
+    return "\n".join(f"{message.get('role') or 'user'}: {_message_text(message)}" for message in messages)
+
+
+def completion_text(completion: str | Sequence[Any]) -> str:
+    """Text of a completion; of messages, what the policy said and called in them, one below the other."""
+    messages: Any = logged_messages(completion) if isinstance(completion, str) else completion
+    if isinstance(messages, str):
+        return messages
+    return "\n".join(filter(None, map(_message_text, messages)))
+
+
+def logged_messages(text: str) -> Any:
+    """Chat messages that a log holds as JSON; any other text as it is."""
+    if not text.startswith('[{"'):
+        return text
+    try:
+        messages = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return messages if is_messages(messages) and messages else text
+
+
+def encodable(texts: list[str]) -> list[str]:
+    """The same texts; half of a surrogate pair, which JSON can escape and UTF-8 cannot hold, becomes U+FFFD."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
+    return texts
+
+
+def _message_text(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, list):  # blocks of several kinds
+        blocks = [block if isinstance(block, Mapping) else {"text": str(block)} for block in content]
+        content = "\n".join(str(block.get("text") or f"[{block.get('type', 'block')}]") for block in blocks)
+    parts = [content] if isinstance(content, str) and content else []
+    for call in message.get("tool_calls") or ():
+        # Calls are part of what the policy wrote, and a format of their own.
+        parts.append(f"<tool_call>{json.dumps(without_nulls(call), ensure_ascii=False, default=str)}</tool_call>")
+    return "\n".join(parts)
