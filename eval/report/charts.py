@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from eval.report.data import Curve, LookPoint, Number
 from eval.report.styles import AreaStyle, LineStyle
 
 Spec = dict[str, Any]
+
+
+class Dated(Protocol):
+    """Whatever was seen at a training step."""
+
+    @property
+    def step(self) -> int:
+        """The training step."""
+
+
+AnyLook = TypeVar("AnyLook", bound=Dated)
 
 _COUNT_TICKS = [base * 10**power for power in range(7) for base in (1, 2, 3, 5)]
 
@@ -45,13 +56,13 @@ def line_chart(
     shown = {arm: curve for arm, curve in curves.items() if any(value is not None for value in curve.mean)}
     positions = [x for curve in shown.values() for x in curve.x]
     is_log = counts_on_log_x and bool(positions) and min(positions) >= 1
-    ticks = _count_ticks(min(positions), max(positions)) if is_log else []
+    ticks = count_ticks(min(positions), max(positions)) if is_log else []
     num_bands = sum(bool(_measured_band(curve)) for curve in shown.values())
     opacity = 0.14 if num_bands <= 4 else 0.08  # many bands lie on top of each other
     bands = [_band(arm, curve, styles[arm], opacity) for arm, curve in shown.items() if _measured_band(curve)]
     hover = "%{y:.3f}" if compare_at_x else "%{y:.3f} at %{x:,.0f}"
     lines = [_line(arm, curve, styles[arm], ticks) | {"hovertemplate": hover} for arm, curve in shown.items()]
-    layout = _layout(x_title, y_title)
+    layout = plain_layout(x_title, y_title)
     layout["hovermode"] = "x unified" if compare_at_x else "closest"
     layout["xaxis"]["unifiedhovertitle"] = {"text": f"{x_title} = %{{x}}"}
     if is_log:
@@ -62,10 +73,11 @@ def line_chart(
 
 
 def share_chart(
-    looks: Sequence[LookPoint],
+    looks: Sequence[AnyLook],
     styles: dict[str, AreaStyle],
-    shares_of: Callable[[LookPoint], Mapping[str, Number]],
+    shares_of: Callable[[AnyLook], Mapping[str, Number]],
     steps: tuple[int, int],
+    of_what: str = "answers",
 ) -> Spec:
     """How the kinds of answer share 100 % over training: stacked areas, or one stacked bar for a single look.
 
@@ -74,12 +86,13 @@ def share_chart(
         styles: Kind to fill, in stacking order from below.
         shares_of: Picks the shares out of a look.
         steps: First and last step over all arms, so that neighbouring charts share an axis.
+        of_what: What the shares are shares of.
     """
     x = [look.step for look in looks]
     data = [
         _share_trace(label, style, x, [shares_of(look).get(label) for look in looks]) for label, style in styles.items()
     ]
-    layout = _layout("training step", "share of answers")
+    layout = plain_layout("training step", f"share of {of_what}")
     layout["xaxis"]["unifiedhovertitle"] = {"text": "training step = %{x}"}
     low, high = steps
     layout["xaxis"] |= {"range": [low, high]} if len(x) > 1 else {"range": [x[0] - 1, x[0] + 1], "tickvals": x}
@@ -173,12 +186,14 @@ def _share_trace(label: str, style: AreaStyle, x: list[int], shares: list[Number
     )
 
 
-def _count_ticks(low: float, high: float) -> list[int]:
+def count_ticks(low: float, high: float) -> list[int]:
+    """Whole numbers for the ticks of a logarithmic axis, nine at most where powers of ten suffice."""
     ticks = [tick for tick in _COUNT_TICKS if low <= tick <= high]
     return ticks if len(ticks) <= 9 else [tick for tick in ticks if str(tick)[0] == "1"]
 
 
-def _layout(x_title: str, y_title: str) -> Spec:
+def plain_layout(x_title: str, y_title: str) -> Spec:
+    """A layout with two titled axes that a finger does not zoom, and no legend."""
     axis = {
         "gridcolor": "c:grid",
         "linecolor": "c:axis",

@@ -21,11 +21,21 @@ _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 @dataclass(frozen=True)
 class Chart:
-    """A titled chart; ``small`` ones stand in a row of several."""
+    """A titled chart.
+
+    Attributes:
+        title: Above it.
+        spec: Plotly's ``data`` and ``layout``; ``log``, if there, holds what a logarithmic x axis changes in ``xaxis``.
+        small: It stands in a row of several.
+        alt: What it shows, in words, for who cannot see it; by default the title.
+        height: In pixels; by default the style sheet's.
+    """
 
     title: str
     spec: Spec
     small: bool = False
+    alt: str = ""
+    height: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,11 @@ class ChartGroup:
 
     def __bool__(self) -> bool:
         return any(chart.spec["data"] for chart in self.charts)
+
+    @property
+    def has_log(self) -> bool:
+        """Whether the reader may choose a logarithmic x axis."""
+        return any("log" in chart.spec for chart in self.charts)
 
 
 def join_charts(charts: list[Chart], styles: Mapping[str, LineStyle], names: Iterable[str]) -> ChartGroup:
