@@ -101,16 +101,3 @@ class Facet(Protocol):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what :meth:`state` gave; afterwards labels are the same as before."""
         ...
-
-
-def sampling_change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-    """What differs in how two steps were sampled, in words; None if nothing that both know differs.
-
-    Args:
-        before: :attr:`Samples.sampling` of one.
-        after: Of the other.
-    """
-    changed = [key for key in before if key in after and before[key] != after[key]]
-    if not changed:
-        return None
-    return ", ".join(f"{key} was {before[key]!r} and is {after[key]!r}" for key in changed)

@@ -21,7 +21,8 @@ from eval.collapse.records import AlarmRecord, LookRecord, Quantity
 from eval.collapse.reference import Reference, set_reference
 from eval.collapse.tally import merge
 from eval.collapse.verdicts import Standing, is_critical, judge
-from eval.samples import Facet, Samples, sampling_change
+from eval.samples import Facet, Samples
+from eval.sources.sampling import sampling_change
 
 Labels = Mapping[str, Sequence[str]]
 _WINDOW = 5  # looks that "now" stands for in a verdict
@@ -124,10 +125,11 @@ class Monitor:
         if self.reference is None:
             self.set_reference(samples)
         assert self.reference is not None
-        if samples.components != self.reference.counted.samples.components:
+        known = self.reference.counted.samples.components
+        if known and samples.components != known:  # of no answer that could be read, a log does not know them yet
             raise ValueError(
                 f"step {samples.step} has components {list(samples.components)}, before there were "
-                f"{list(self.reference.counted.samples.components)}: a reward function was added, left out or renamed "
+                f"{list(known)}: a reward function was added, left out or renamed "
                 "in the middle of the run. Look at the two parts as two runs."
             )
         look = count(samples, self.facets, self.reference.correctness, _joined([labels for _, labels in parts]))
@@ -196,12 +198,12 @@ class Monitor:
     def _record(self, look: Counted, settings: dict[str, Any]) -> LookRecord:
         assert self.reference is not None and self._panel is not None
         number = len(self.looks) + 1
-        changed = sampling_change(self.reference.counted.samples.sampling, look.samples.sampling)
+        changed = sampling_change(self.reference.counted.samples, look.samples)
         warnings = []
         if changed:
             warnings.append(
-                f"Sampled otherwise than the {self.reference.words}: {changed}. This look is no evidence, and its "
-                "shares must not be read as a change of the policy."
+                f"Sampled otherwise than the {self.reference.words}, so this look is no evidence, and its shares must "
+                f"not be read as a change of the policy. {changed}"
             )
         alarm = None
         gains: dict[str, Any] = {}
@@ -236,7 +238,7 @@ class Monitor:
             accuracy={name: found for name, tally in look.tallies.items() if (found := accuracy_ranges(tally))},
             effective={name: effective(tally, alpha) for name, tally in look.tallies.items()},
             pass_at_k=pass_at_ks(look, self.reference.solved if number and self.reference else {}),
-            settings={**samples.sampling, **settings},
+            settings={name: value for name, value in {**samples.sampling, **settings}.items() if _is_short(value)},
             **reward_space(look, self.w_star),
             **text_measures(look, self.with_vendi),
         )
@@ -265,6 +267,11 @@ class Monitor:
             why=why,
             actions=suggest(verdict, self.trainer, settings, alarm.step),
         )
+
+
+def _is_short(value: Any) -> bool:
+    """Whether a setting can stand in every record: numbers and names can, whole prompts cannot."""
+    return isinstance(value, (int, float)) or (isinstance(value, str) and len(value) <= 80)
 
 
 def _joined(parts: Sequence[Labels | None]) -> Labels | None:

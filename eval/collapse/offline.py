@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain, islice
-from typing import Any
 
 from eval.collapse.ahead import labelled
 from eval.collapse.gallery import medoids
@@ -59,11 +58,7 @@ def watch(
     monitor.set_reference(merge(first))  # facets are fitted before labelling is handed out
     for samples, labels in labelled(chain(first, iterator), monitor.facets, workers):
         known = len(monitor.alarms)
-        done(monitor.look(samples, _settings(samples), labels), known)
+        done(monitor.look(samples, labels=labels), known)
     known = len(monitor.alarms)
     done(monitor.finish(), known)
     return examples
-
-
-def _settings(samples: Samples) -> dict[str, Any]:
-    return {key: value for key, value in samples.sampling.items() if isinstance(value, (int, float, str, bool))}

@@ -111,7 +111,7 @@ def test_a_look_that_was_sampled_otherwise_is_no_evidence():
     before = watched.looks[-1].evidence
     record = watched.look(mixture(2, (1.0, 0, 0), RIGHT, rng, sampling=cold))
     assert record.evidence == before
-    assert "temperature was 1.0 and is 0.7" in record.warnings[0]
+    assert "temperature from 1.0 to 0.7" in record.warnings[0]
     for step in range(3, 9):
         watched.look(mixture(step, (1.0, 0, 0), RIGHT, rng, sampling=cold))
     assert watched.alarms == []

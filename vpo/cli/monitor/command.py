@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from eval.facets import default_facets, make_facets
 from eval.report.collapse import write_report
-from eval.sources import Source, follow, open_source, read_base
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -26,6 +25,7 @@ from eval.collapse.quantities import Thresholds
 from eval.collapse.records import AlarmRecord, LookRecord
 from eval.collapse.run_report import CollapseReport, Example, RunReport
 from eval.samples import Samples
+from eval.sources import KINDS, Source, follow, open_source, read_base
 
 _REDRAW_LOOKS = 50  # of a followed run, between two writings of its page
 
@@ -111,14 +111,20 @@ def _monitor(asked: Monitoring, source: Source) -> Monitor:
     facets = default_facets(rules=asked.rules) if asked.facets is None else make_facets(asked.facets, rules=asked.rules)
     return Monitor(
         facets,
-        base=None if asked.base is None else read_base(asked.base, kind=None),
+        base=None if asked.base is None else read_base(asked.base),
         correct=asked.correct,
         prompts=asked.prompts,
         every=asked.every,
         thresholds=_thresholds(asked.thresholds),
         false_alarms=asked.false_alarms,
-        trainer=asked.trainer or source.trainer,
+        trainer=asked.trainer or _trainer_of(source),
     )
+
+
+def _trainer_of(source: Source) -> str:
+    """Whose log it is; of a generic one nobody knows, and TRL's keys are the most common."""
+    kind = next(name for name, each in KINDS.items() if type(source) is each)
+    return "trl" if kind in ("jsonl", "parquet") else kind
 
 
 def _thresholds(given: dict[str, float]) -> Thresholds:
