@@ -100,10 +100,11 @@ _TAG = re.compile(r"<(/?)([A-Za-z][\w-]{0,40})(?:\s[^<>]{0,200})?>")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _ASCII_LETTERS = string.ascii_letters.encode("ascii")
 
+WITHOUT_FORMAT: tuple[str, ...] = ("empty", "degenerate", "truncated")
+"""Labels of texts that have no format to speak of, in order of precedence."""
+
 LABELS: tuple[str, ...] = (
-    "empty",
-    "degenerate",
-    "truncated",
+    *WITHOUT_FORMAT,
     *dict.fromkeys(feature.name for feature in _FEATURES),
     "prose",
     "other",
@@ -119,14 +120,12 @@ class RuleTaxonomy:
     formulas, counts for the first.
     """
 
+    reads_text_only = True  # a text has one label in whichever row it stands: labels may be remembered
+
     def __call__(self, text: str, finish_reason: str = "stop", row: Mapping[str, Any] | None = None) -> str:
         """The one label of a completion, see :class:`Taxonomy`; ``row`` plays no part."""
-        if not text or text.isspace():
-            return "empty"
-        if repeats_at_the_end(text):
-            return "degenerate"
-        if finish_reason == "length":
-            return "truncated"
+        if without_format := format_is_missing(text, finish_reason):
+            return without_format
         heads = _heads(text)
         for feature in _FEATURES:
             if _shows(text, heads, feature):
@@ -137,6 +136,15 @@ class RuleTaxonomy:
         """All features that the text shows, whichever of them would be its label."""
         heads = _heads(text)
         return frozenset(feature.name for feature in _FEATURES if _shows(text, heads, feature))
+
+
+def format_is_missing(text: str, finish_reason: str = "stop") -> str | None:
+    """Which of :data:`WITHOUT_FORMAT` a text is; None for all others, whose format can be asked for."""
+    if not text or text.isspace():
+        return "empty"
+    if repeats_at_the_end(text):
+        return "degenerate"
+    return "truncated" if finish_reason == "length" else None
 
 
 def repeats_at_the_end(text: str, least_length: int = 60, least_times: int = 4) -> bool:

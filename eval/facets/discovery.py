@@ -1,0 +1,170 @@
+"""Kinds of texts found without labels: average linkage on a reference, cut where kinds are far apart.
+
+The number of kinds is that of the largest mean silhouette among cuts above ``separation``, the least mean distance at
+which two groups of texts are two kinds and not one with variants. Below it the silhouette alone would split a single
+format by whether there is a docstring; and where no silhouette shows structure there is one kind.
+
+Guards against clusters that are prompts: the silhouette compares texts of different prompts only, so what resembles its
+own prompt's texts alone earns nothing, and a group from fewer than three prompts is no kind. Distances that a text of a
+kind may have are measured with its own prompt left out of the centroid, as new prompts will be.
+
+Shape letters: N texts, V buckets, K kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse import csr_array
+from scipy.spatial.distance import squareform
+
+Array = NDArray[np.float64]
+MOST_POINTS = 1500
+"""Texts that linkage is run on: its memory and time are quadratic."""
+LEAST_PROMPTS = 3
+LEAST_TEXTS = 3
+LEAST_SHARE = 0.01
+MOST_KINDS = 40
+LEAST_SILHOUETTE = 0.25
+"""Up to here there is no substantial structure (Kaufman and Rousseeuw, Finding Groups in Data, 1990)."""
+_NEARLY_ALL = 0.99
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """What was found.
+
+    Attributes:
+        centroids: (K, V) of length 1, the largest kind first.
+        reaches: (K,) the largest distance to the centroid at which a text is still of the kind.
+        members: K arrays of row numbers, those of the texts that linkage put there.
+        silhouette: Mean over texts, in [-1, 1]; NaN for a single kind.
+    """
+
+    centroids: Array
+    reaches: Array
+    members: list[NDArray[np.int64]]
+    silhouette: float
+
+
+def find_kinds(vectors: csr_array, prompt_ids: Sequence[str], separation: float, seed: int) -> Kinds:
+    """Cluster texts.
+
+    Args:
+        vectors: (N, V) rows of length 1, not negative.
+        prompt_ids: N ids.
+        separation: Least mean cosine distance between two kinds, in (0, 1).
+        seed: Draws the texts that linkage is run on, where there are more than :data:`MOST_POINTS`.
+    """
+    count = vectors.shape[0]
+    rows = np.arange(count)
+    if count > MOST_POINTS:
+        rows = np.sort(np.random.default_rng(seed).choice(count, MOST_POINTS, replace=False))
+    chosen = csr_array(vectors[rows])
+    _, prompts = np.unique(np.asarray(prompt_ids, dtype=object)[rows].astype(str), return_inverse=True)
+    groups, silhouette = _best_cut(_distances(chosen), prompts, separation)
+    numbers = sorted(set(groups.tolist()) - {-1}, key=lambda number: (-int((groups == number).sum()), number))
+    members = [np.flatnonzero(groups == number) for number in numbers]
+    centroids = np.array([_centroid(chosen[each]) for each in members]).reshape(len(members), vectors.shape[1])
+    reaches = _reaches(chosen, prompts, members, separation)
+    return Kinds(centroids, reaches, [rows[each] for each in members], silhouette)
+
+
+def _centroid(vectors: csr_array) -> Array:
+    """(V,) direction of the mean, to six digits: a saved centroid is the one that was used, in half the space."""
+    mean = np.asarray(vectors.sum(axis=0))
+    return (mean / max(float(np.linalg.norm(mean)), 1e-12)).round(6)
+
+
+def _distances(vectors: csr_array) -> Array:
+    """(N, N) cosine distances, exactly symmetric, zero on the diagonal."""
+    similar = np.asarray((vectors @ vectors.T).toarray())
+    distances = (1 - (similar + similar.T) / 2).clip(0, 1)
+    np.fill_diagonal(distances, 0)
+    return distances
+
+
+def _best_cut(distances: Array, prompts: NDArray[np.int64], separation: float) -> tuple[NDArray[np.int64], float]:
+    """(N,) group of each text, -1 for those that belong to none, and the silhouette."""
+    count = len(prompts)
+    best, best_silhouette = np.zeros(count, dtype=np.int64), LEAST_SILHOUETTE
+    if count < 2:
+        return best, float("nan")  # no text: no group either
+    tree = linkage(squareform(distances, checks=False), "average")
+    seen: set[bytes] = set()
+    for height in np.unique(tree[:, 2][tree[:, 2] >= separation]):
+        groups = _large_enough(fcluster(tree, float(np.nextafter(height, 0)), "distance"), prompts)
+        if groups.tobytes() in seen or not 2 <= len(set(groups.tolist()) - {-1}) <= MOST_KINDS:
+            continue
+        seen.add(groups.tobytes())
+        silhouette = _silhouette(distances, groups, prompts)
+        if silhouette > best_silhouette:
+            best, best_silhouette = groups, silhouette
+    return best, best_silhouette if best.any() else float("nan")
+
+
+def _large_enough(groups: NDArray[np.int64], prompts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Groups that are too few texts, or of too few prompts, become -1."""
+    least_texts = max(LEAST_TEXTS, int(np.ceil(LEAST_SHARE * len(groups))))
+    least_prompts = min(LEAST_PROMPTS, len(set(prompts.tolist())))
+    kept = groups.astype(np.int64)
+    for number in np.unique(groups):
+        inside = groups == number
+        if inside.sum() < least_texts or len(set(prompts[inside].tolist())) < least_prompts:
+            kept[inside] = -1
+    return kept
+
+
+def _silhouette(distances: Array, groups: NDArray[np.int64], prompts: NDArray[np.int64]) -> float:
+    """Mean silhouette over pairs of texts of different prompts, or over all pairs where there is one prompt only."""
+    inside = groups >= 0
+    numbers, own = np.unique(groups[inside], return_inverse=True)
+    others = prompts[inside][:, None] != prompts[inside][None, :]
+    if not others.any():
+        others = ~np.eye(int(inside.sum()), dtype=bool)
+    is_of = (own[:, None] == np.arange(len(numbers))[None, :]).astype(float)
+    pairs = others @ is_of  # (N, K)
+    sums = np.where(others, distances[np.ix_(inside, inside)], 0) @ is_of
+    means = np.where(pairs > 0, sums / np.maximum(pairs, 1), np.inf)
+    rows = np.arange(len(own))
+    within = means[rows, own].copy()
+    means[rows, own] = np.inf
+    nearest = means.min(axis=1)
+    known = np.isfinite(within) & np.isfinite(nearest)
+    larger = np.maximum(within[known], nearest[known])
+    values = np.divide(nearest[known] - within[known], larger, out=np.zeros_like(larger), where=larger > 0)
+    return float(values.sum() / len(own))  # a text without company from other prompts counts for 0
+
+
+def _reaches(
+    vectors: csr_array, prompts: NDArray[np.int64], members: list[NDArray[np.int64]], separation: float
+) -> Array:
+    """(K,) half-way from where nearly all texts of a kind lie, seen from other prompts, to where another kind begins.
+
+    The quantile over all kinds is the least that any gets: a rare kind's own texts are too few to tell.
+    """
+    if not members:
+        return np.zeros(0)
+    own = [_distances_without_own_prompt(csr_array(vectors[each]), prompts[each]) for each in members]
+    pooled = float(np.quantile(np.concatenate(own), _NEARLY_ALL))
+    edges = np.array([max(float(np.quantile(each, _NEARLY_ALL)), pooled) for each in own])
+    return np.maximum(edges, (edges + separation) / 2)
+
+
+def _distances_without_own_prompt(vectors: csr_array, prompts: NDArray[np.int64]) -> Array:
+    """(N,) distances of a kind's texts to the centroid of those of other prompts; of all, where there are no others."""
+    numbers, own = np.unique(prompts, return_inverse=True)
+    if len(numbers) == 1:
+        own = np.arange(len(own)) if len(own) > 1 else np.zeros(1, dtype=np.int64)
+    size = int(own.max()) + 1
+    membership = csr_array((np.ones(len(own)), (own, np.arange(len(own)))), shape=(size, len(own)))
+    sums = csr_array(membership @ vectors)  # one a prompt
+    total = np.asarray(vectors.sum(axis=0))
+    rest = vectors @ total - np.asarray(vectors.multiply(sums[own]).sum(axis=1)) * (size > 1)
+    squares = np.asarray(sums.multiply(sums).sum(axis=1))
+    norms = float(total @ total) - (2 * (sums @ total) - squares) * (size > 1)
+    return (1 - rest / np.sqrt(np.maximum(norms[own], 1e-12))).clip(0, 1)
