@@ -10,15 +10,8 @@ from eval.collapse.forecast import forecast
 from eval.collapse.gallery import medoids, suppressed
 from eval.collapse.monitor import Monitor
 from eval.collapse.run_report import Example, RunReport
+from eval.facets import adjusted_information, agreement
 
-_FACETS = {
-    "format": "The kind of text, by rules on its structure alone.",
-    "cluster": "The kind of text, by clusters of line skeletons and masked characters, found without labels.",
-    "opening": "How a text begins, with words masked.",
-    "answer": "Where a text puts its answer: boxed, after ####, in a tag, and so on.",
-    "length": "How long a text is, in bins that were set at the reference.",
-    "task": "The task's own kind of an answer.",
-}
 _FEW_UNITS = 24
 
 
@@ -74,12 +67,32 @@ def run_report(
         why=why,
         forecast=forecast(base or monitor.looks[0], monitor.looks),
         examples=examples,
-        facets={facet.name: _FACETS.get(facet.name, "A facet of one's own.") for facet in monitor.facets},
+        agreement=_agreement(monitor),
+        prompt_information=_prompt_information(monitor),
+        facets={facet.name: getattr(facet, "description", "a facet of one's own") for facet in monitor.facets},
         guarantee=monitor.guarantee,
         assumptions=_assumptions(monitor),
         warnings=found,
         settings=dict(settings or {}),
     )
+
+
+def _agreement(monitor: Monitor) -> float | None:
+    """Whether rules and clusters tell the same samples apart, at the reference."""
+    assert monitor.reference is not None
+    labels = monitor.reference.counted.labels
+    if not {"format", "cluster"} <= labels.keys():
+        return None
+    return agreement(labels["format"], labels["cluster"])
+
+
+def _prompt_information(monitor: Monitor) -> float | None:
+    """What a cluster says of the prompt, at the reference."""
+    assert monitor.reference is not None
+    counted = monitor.reference.counted
+    if "cluster" not in counted.labels:
+        return None
+    return adjusted_information(counted.labels["cluster"], counted.samples.prompt_ids)
 
 
 def _assumptions(monitor: Monitor) -> list[str]:

@@ -3,11 +3,11 @@ from __future__ import annotations
 import logging
 
 import pytest
-from eval.facets import make_facets
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from eval.collapse import CollapseMonitor, FalseAlarms
 from eval.collapse.store import MonitorStore
+from eval.facets import default_facets
 from eval.rollouts import read_rollouts
 from tests.eval.collapse.scripted import collapsing, make, steady
 from trainers import VPOConfig, VPOTrainer
@@ -105,7 +105,7 @@ def test_a_resumed_run_with_other_rules_is_refused(tmp_path):
 
 
 def test_stop_ends_training_at_a_critical_alarm_only(tmp_path):
-    rules = {"on_alarm": "stop", "facets": make_facets(["format"])}
+    rules = {"on_alarm": "stop", "facets": default_facets(["format"])}
     trainer, callback = watched(tmp_path, monitor=rules)
     trainer.train()
     levels = [alarm.level for alarm in callback.monitor.alarms]

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from eval.facets import default_facets, make_facets
 from eval.report.collapse import write_report
 from rich.console import Console
 from rich.live import Live
@@ -24,6 +23,7 @@ from eval.collapse.offline import watch
 from eval.collapse.quantities import Thresholds
 from eval.collapse.records import AlarmRecord, LookRecord
 from eval.collapse.run_report import CollapseReport, Example, RunReport
+from eval.facets import STANDARD, default_facets
 from eval.samples import Samples
 from eval.sources import KINDS, Source, follow, open_source, read_base
 
@@ -108,9 +108,8 @@ def run_monitor(asked: Monitoring) -> int:
 
 
 def _monitor(asked: Monitoring, source: Source) -> Monitor:
-    facets = default_facets(rules=asked.rules) if asked.facets is None else make_facets(asked.facets, rules=asked.rules)
     return Monitor(
-        facets,
+        default_facets(asked.facets or STANDARD, rules=asked.rules),
         base=None if asked.base is None else read_base(asked.base),
         correct=asked.correct,
         prompts=asked.prompts,
