@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +82,7 @@ def rollouts(shares: Shares, answers: int = 1):
 
 
 def make(trainer_class: Any, config_class: Any, folder: Path, shares: Shares = collapsing, **options: Any):
-    """A trainer on 32 prompts a step, 4 completions each."""
+    """A trainer on 32 prompts a step, 4 completions each; one that takes no script (RLOO) samples from the policy."""
     answers = options.get("num_answers", 1)
     settings = {
         "output_dir": str(folder),
@@ -99,11 +100,16 @@ def make(trainer_class: Any, config_class: Any, folder: Path, shares: Shares = c
         "max_steps": 7,
         "seed": 0,
     }
+    model: Any = policy()
+    if options.get("beta"):  # the reference model is loaded from where the policy came
+        model.save_pretrained(folder / "start")
+        model = str(folder / "start")
+    scripted = "rollout_func" in inspect.signature(trainer_class).parameters or trainer_class.__name__ == "VPOTrainer"
     return trainer_class(
-        model=policy(),
+        model=model,
         reward_funcs=[even],
         args=config_class(**{**settings, **options}),
         train_dataset=Dataset.from_dict({"prompt": PROMPTS}),
         processing_class=tokenizer(),
-        rollout_func=rollouts(shares, answers),
+        **({"rollout_func": rollouts(shares, answers)} if scripted else {}),
     )
