@@ -100,15 +100,16 @@ def make(trainer_class: Any, config_class: Any, folder: Path, shares: Shares = c
         "max_steps": 7,
         "seed": 0,
     }
+    args = config_class(**{**settings, **options})
     model: Any = policy()
-    if options.get("beta"):  # the reference model is loaded from where the policy came
+    if args.beta:  # the reference model is loaded from where the policy came
         model.save_pretrained(folder / "start")
         model = str(folder / "start")
     scripted = "rollout_func" in inspect.signature(trainer_class).parameters or trainer_class.__name__ == "VPOTrainer"
     return trainer_class(
         model=model,
         reward_funcs=[even],
-        args=config_class(**{**settings, **options}),
+        args=args,
         train_dataset=Dataset.from_dict({"prompt": PROMPTS}),
         processing_class=tokenizer(),
         **({"rollout_func": rollouts(shares, answers)} if scripted else {}),
