@@ -1,0 +1,172 @@
+"""The main charts as PNG, for where a page cannot be shown: a slide, a paper, a comment. Needs matplotlib.
+
+The colours are those of the page, read from its style sheet.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from eval.collapse.run_report import CollapseReport, RunReport
+from eval.report.collapse import diversity, outcomes
+from eval.report.collapse.drawn import drawn_looks, marked_alarms
+from eval.report.collapse.labels import Palette, facets_of, palette
+from eval.report.collapse.steps import look_line
+from eval.report.collapse.wording import shortened
+from eval.report.data import Curve
+from eval.report.styles import LineStyle
+
+_STYLE_SHEET = Path(__file__).resolve().parents[2] / "templates" / "report.css"
+_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
+_HATCHES = {"": "", "/": "///", ".": "...", "x": "xxx"}
+_LONGEST = 32  # characters of a label
+
+
+def draw_pictures(report: CollapseReport) -> dict[str, bytes]:
+    """File name -> PNG: shares of each facet, effective formats, pass@k and the evidence of each run.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "matplotlib is not installed, and charts/*.png were asked for: expected the extra `png`. "
+            "Install it (pip install 'vpo[png]'), or leave out `png`: report.html has all charts."
+        ) from error
+    found = {}
+    for number, run in enumerate(report.runs, start=1):
+        start = f"{number}-" if len(report.runs) > 1 else ""
+        for name, draw in _drawings(report, run).items():
+            found[f"{start}{name}.png"] = _png(Figure(figsize=(8, 4.2), dpi=150, layout="constrained"), run, draw)
+    return found
+
+
+def _drawings(report: CollapseReport, run: RunReport) -> dict[str, Callable[[Any], None]]:
+    """Name -> what draws it on axes."""
+    found: dict[str, Callable[[Any], None]] = {}
+    for facet in facets_of([run]):
+        # Over all runs of the report, so that a label has one colour in all pictures
+        found[f"shares-{_slug(facet)}"] = partial(_areas, run=run, labels=palette(report.runs, facet))
+    groups = {
+        "effective-formats": (diversity.effective_curves(run, "format"), "effective number of formats"),
+        "pass-at-k": (outcomes.pass_curves(run), "pass@k"),
+        "evidence": (_evidence(run), "log evidence (nats)"),
+    }
+    for name, (lines, unit) in groups.items():
+        if any(value is not None for curve in lines.values() for value in curve.mean):
+            found[name] = partial(_lines, run=run, lines=lines, unit=unit, by_k=unit == "pass@k")
+    return found
+
+
+def _png(figure: Any, run: RunReport, draw: Callable[[Any], None]) -> bytes:
+    axes = figure.add_subplot()
+    draw(axes)
+    axes.set_title(_plain(run.name), loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _areas(axes: Any, run: RunReport, labels: Palette) -> None:
+    colours = _colours()
+    looks = [look for look in drawn_looks(run) if labels.facet in look.shares]
+    if run.base and labels.facet in run.base.shares:
+        looks = [run.base, *looks]
+    # The base model stands one look's width before the first one, not at its step: that may be the same.
+    steps = [float(look.step) for look in looks]
+    if len(looks) > 1 and looks[0] is run.base:
+        steps[0] = min(steps[0], steps[1] - max(1.0, 0.06 * (steps[-1] - steps[1])))
+    if len(looks) == 1:
+        looks, steps = looks * 2, [steps[0] - 0.5, steps[0] + 0.5]
+    rows = [[labels.shares_of(look)[label] or 0.0 for look in looks] for label in labels.styles]
+    areas = axes.stackplot(
+        steps,
+        rows,
+        labels=[_plain(label) for label in labels.styles],
+        colors=[colours[style.colour] for style in labels.styles.values()],
+        edgecolor="white",
+        linewidth=0.6,
+    )
+    for area, style in zip(areas, labels.styles.values(), strict=True):
+        area.set_hatch(_HATCHES[style.pattern])
+    axes.set(
+        xlabel="training step; at the left the base model" if run.base else "training step", ylabel="share of samples"
+    )
+    axes.set(ylim=(0, 1), xlim=(steps[0], steps[-1]))
+    _mark_alarms(axes, run)
+
+
+def _lines(axes: Any, run: RunReport, lines: Mapping[str, Curve], unit: str, by_k: bool) -> None:
+    styles = _styles(list(lines))
+    colours = _colours()
+    for name, curve in lines.items():
+        style, colour = styles[name], colours[styles[name].colour]
+        measured = [(x, y) for x, y in zip(curve.x, curve.mean, strict=True) if y is not None]
+        if not measured:
+            continue
+        axes.plot(
+            *zip(*measured, strict=True),
+            label=_plain(name),
+            color=colour,
+            linestyle=_DASHES[style.dash],
+            linewidth=2,
+            marker="o" if by_k or len(measured) == 1 else None,
+        )
+        if curve.lo is not None and curve.hi is not None:
+            band = [
+                (x, lo, hi)
+                for x, lo, hi in zip(curve.x, curve.lo, curve.hi, strict=True)
+                if lo is not None and hi is not None
+            ]
+            axes.fill_between(*zip(*band, strict=True), color=colour, alpha=0.14, linewidth=0)
+    axes.grid(axis="y", color=colours["pale"], linewidth=0.6)
+    axes.set(xlabel="samples k" if by_k else "training step", ylabel=unit)
+    if by_k:
+        ks = sorted({x for curve in lines.values() for x in curve.x})
+        axes.set_xscale("log")
+        axes.set_xticks(ks, [f"{k:.0f}" for k in ks])
+        axes.minorticks_off()
+    else:
+        _mark_alarms(axes, run)
+
+
+def _mark_alarms(axes: Any, run: RunReport) -> None:
+    for number, alarm in enumerate(marked_alarms(run)):
+        axes.axvline(alarm.step, color="#b54400", linestyle="--", linewidth=1.2, label="alarm" if number == 0 else None)
+
+
+def _evidence(run: RunReport) -> dict[str, Curve]:
+    looks = drawn_looks(run)
+    return {
+        "all together": look_line(looks, lambda look: look.log_evidence),
+        "threshold": look_line(looks, lambda look: look.log_threshold),
+    }
+
+
+def _styles(names: Sequence[str]) -> dict[str, LineStyle]:
+    known = {**outcomes.PASS_STYLES, **diversity.HILL, "threshold": LineStyle("vermillion", "dashdot", "x")}
+    return {name: known.get(name, LineStyle("ink", "solid", "circle")) for name in names}
+
+
+def _colours() -> dict[str, str]:
+    """Colour names of ``styles`` in light surroundings."""
+    light = _STYLE_SHEET.read_text(encoding="utf-8").partition("@media")[0]
+    return dict(re.findall(r"--c-([a-z]+): (#[0-9a-f]{6})", light))
+
+
+def _plain(text: str) -> str:
+    """A text that matplotlib takes as it is: no mathematics between dollars, no leading _, which hides a label."""
+    return "\u200b" * text.startswith("_") + shortened(text, _LONGEST).replace("$", r"\$")
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "facet"
