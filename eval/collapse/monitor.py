@@ -19,6 +19,7 @@ from eval.collapse.measures import accuracy_ranges, effective, pass_at_ks, rewar
 from eval.collapse.quantities import BASE_ALPHA, Thresholds, quantity_values
 from eval.collapse.records import AlarmRecord, LookRecord, Quantity
 from eval.collapse.reference import Reference, set_reference
+from eval.collapse.sentences import what_moved
 from eval.collapse.tally import merge
 from eval.collapse.verdicts import Standing, is_critical, judge
 from eval.samples import Facet, Samples
@@ -258,7 +259,7 @@ class Monitor:
             epoch=look.samples.epoch,
             level="critical" if critical else "warning",
             quantities=list(alarm.channels),
-            sentence=" ".join(_moved(each, values) for each in named[:4]),
+            sentence=what_moved(named, values),
             log_evidence=alarm.log_evidence,
             log_threshold=alarm.log_threshold,
             guarantee=self.guarantee,
@@ -280,12 +281,3 @@ def _joined(parts: Sequence[Labels | None]) -> Labels | None:
     if len(known) < len(parts):
         return None
     return {facet: [label for part in known for label in part[facet]] for facet in known[0]}
-
-
-def _moved(quantity: Quantity, values: Mapping[str, Any]) -> str:
-    """What an alarm saw of one quantity."""
-    now = values.get(quantity.name)
-    seen = "" if now is None else f" is {float(np.mean(now)):.2f} at this look"
-    before = "" if quantity.base is None else f", {quantity.base:.2f} at the reference"
-    text = quantity.meaning[0].upper() + quantity.meaning[1:]
-    return f"{text}{seen}{before}; above its bound of {quantity.bound:.2f} by the evidence of the looks so far."

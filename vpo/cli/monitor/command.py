@@ -9,14 +9,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from eval.report.collapse import write_report
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
 from eval.alarms import FalseAlarms
-from eval.collapse.alerts import alarm_text, make_sinks, send
+from eval.collapse.alerts import make_sinks, send
 from eval.collapse.assemble import run_report
 from eval.collapse.monitor import Monitor
 from eval.collapse.offline import watch
@@ -24,6 +23,7 @@ from eval.collapse.quantities import Thresholds
 from eval.collapse.records import AlarmRecord, LookRecord
 from eval.collapse.run_report import CollapseReport, Example, RunReport
 from eval.facets import STANDARD, default_facets
+from eval.report.collapse import write_report
 from eval.samples import Samples
 from eval.sources import KINDS, Source, follow, open_source, read_base
 
@@ -101,7 +101,7 @@ def run_monitor(asked: Monitoring) -> int:
     written = _write(runs, page, asked.png)
     for run in runs:
         console.print(f"[bold]{escape(run.name)}[/]: {escape(run.verdict)}. {escape(run.why)}")
-        for text in run.warnings:
+        for text in [run.guarantee, *run.warnings] if run.alarms else run.warnings:
             console.print(f"  note: {text}", markup=False, highlight=False)
     Console().print("wrote " + ", ".join(map(str, written)), markup=False, highlight=False, soft_wrap=True)
     return _status(runs, asked.fail_on)
@@ -225,4 +225,4 @@ class _Progress:
         colour = "red" if alarm.level == "critical" else "yellow"
         head = f"[{colour} bold]{alarm.level} at step {alarm.step}[/]: {escape(', '.join(alarm.quantities))}"
         self._live.console.print(head, highlight=False)
-        self._live.console.print(alarm_text(alarm), markup=False, highlight=False)
+        self._live.console.print(f"{alarm.sentence}\n{alarm.verdict}: {alarm.why}", markup=False, highlight=False)
