@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -251,8 +252,10 @@ class Monitor:
         quantities = {each.name: each for each in self.reference.quantities}
         named = [quantities[name] for name in alarm.channels]
         known = [*self.named, *named]
-        verdict, why = judge(self.standing(), known, self._panel.logs, self.thresholds)
-        critical = is_critical(self.standing(), verdict, known)
+        standing = self.standing()
+        standing = replace(standing, now=standing.latest[::-1])  # what came before the change would only dilute it
+        verdict, why = judge(standing, known, self._panel.logs, self.thresholds)
+        critical = is_critical(standing, verdict, known)
         return AlarmRecord(
             look=number,
             step=alarm.step,

@@ -21,6 +21,7 @@ from eval.collapse.tally import Tally
 from eval.diversity import effective_numbers
 
 _LEAST_SAMPLES, _LEAST_PROMPTS = 32, 8
+_ENOUGH_PROMPTS = 64
 _RIVAL_SHARE = 0.05
 _STRONG = math.log(20)  # evidence of one quantity by itself
 
@@ -31,19 +32,30 @@ class Standing:
 
     Attributes:
         base: The reference.
-        now: The last looks, oldest first, one at least.
+        now: The last looks, oldest first, one at least: accuracies and pass@k need many samples.
     """
 
     base: Counted
     now: Sequence[Counted]
 
+    @property
+    def latest(self) -> list[Counted]:
+        """As few of the last looks as have 64 prompts: shares move fast, and show in few samples."""
+        chosen: list[Counted] = []
+        for look in reversed(self.now):
+            if sum(len(each.groups.ids) for each in chosen) >= _ENOUGH_PROMPTS:
+                break
+            chosen.append(look)
+        return chosen
+
     def shares(self, facet: str) -> tuple[dict[str, float], dict[str, float]]:
-        """Label -> share, at the base and now; every label in both."""
+        """Label -> share, at the base and at the latest looks; every label in both."""
         before = self.base.tallies[facet].shares
         found: dict[str, float] = {}
-        for look in self.now:
+        latest = self.latest
+        for look in latest:
             for label, share in look.tallies[facet].shares.items():
-                found[label] = found.get(label, 0.0) + share / len(self.now)
+                found[label] = found.get(label, 0.0) + share / len(latest)
         every = dict.fromkeys([*before, *found])
         return {label: before.get(label, 0.0) for label in every}, {label: found.get(label, 0.0) for label in every}
 
@@ -110,7 +122,7 @@ def judge(
     winner = winner_of(standing, facet)
     moved = f"{winner!r} went from {before[winner]:.0%} to {now[winner]:.0%} of samples"
     was_broken = float(standing.base.is_broken().mean())
-    is_broken = float(np.mean([look.is_broken().mean() for look in standing.now]))
+    is_broken = float(np.mean([look.is_broken().mean() for look in standing.latest]))
     if any(each.kind == "broken" for each in named) and is_broken > was_broken:
         return "degenerate", f"Empty, cut off or endless samples went from {was_broken:.0%} to {is_broken:.0%}."
     if standing.base.correct is None:
