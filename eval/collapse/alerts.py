@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from threading import Thread
 from typing import Any
 
@@ -53,24 +54,31 @@ def _sink(name: str) -> Sink:
     if name.startswith(("http://", "https://")):
         return lambda run, alarm: _post(name, run, alarm)
     if name == "trackio":
-        import trackio
-
+        trackio = _tracker(name)
         levels = {"warning": trackio.AlertLevel.WARN, "critical": trackio.AlertLevel.ERROR}
         return lambda run, alarm: trackio.alert(
             title=_title(run, alarm), text=alarm_text(alarm), level=levels[alarm.level]
         )
     if name == "wandb":
-        import wandb
-
-        def to_wandb(run: str, alarm: AlarmRecord) -> None:
-            level = wandb.AlertLevel.ERROR if alarm.level == "critical" else wandb.AlertLevel.WARN
-            wandb.run.alert(title=_title(run, alarm), text=alarm_text(alarm), level=level)
-
-        return to_wandb
+        wandb = _tracker(name)
+        wandb_levels = {"warning": wandb.AlertLevel.WARN, "critical": wandb.AlertLevel.ERROR}
+        return lambda run, alarm: wandb.run.alert(
+            title=_title(run, alarm), text=alarm_text(alarm), level=wandb_levels[alarm.level]
+        )
     raise ValueError(
         f"alerts hold {name!r}: expected 'console', 'trackio', 'wandb', an http(s) address, or a function of the run's "
         "name and the alarm."
     )
+
+
+def _tracker(name: str) -> Any:
+    """A tracker's package, which whoever reports to it has installed."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"alerts hold {name!r}, which is not installed: `pip install {name}`, or leave it out."
+        ) from error
 
 
 def _title(run: str, alarm: AlarmRecord) -> str:

@@ -128,3 +128,9 @@ def test_a_strong_pull_is_raised_but_not_without_limit():
     assert proposed(0.0) == [0.0, 0.01]
     assert proposed(0.001) == [0.001, 0.01]
     assert proposed(0.05) == [0.05, 0.1]
+
+
+def test_a_tracker_that_is_not_installed_is_named_with_the_cure(monkeypatch):
+    monkeypatch.setitem(sys.modules, "trackio", None)
+    with pytest.raises(ImportError, match="alerts hold 'trackio', which is not installed: `pip install trackio`"):
+        make_sinks(["trackio"])
