@@ -137,8 +137,10 @@ def _prompts(
     if prompts is not None:
         known: dict[str, tuple[str, str]] = {}
         found = []
+        last, key = None, ""
         for i, prompt in enumerate(prompts):
-            key = prompt if isinstance(prompt, str) else repr(prompt)
+            if prompt != last or last is None:  # members of a group mostly stand together
+                last, key = prompt, prompt if isinstance(prompt, str) else repr(prompt)
             if key not in known:
                 if not isinstance(prompt, str) and not (is_messages(prompt) and prompt):
                     raise _wrong(prompt, names.prompt, "text, or a list of chat messages", place(i))

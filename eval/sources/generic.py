@@ -65,6 +65,8 @@ class JsonLines(Source):
                 cursor.offset, cursor.line = line.end, line.number
             else:
                 group.append(line)
+        if final and numbered is None and cursor.line == 0:
+            self.warn(f"{self.path} holds no samples.")
         if group and final:
             yield from self._samples(step, group, after_step)
             cursor.offset, cursor.line = group[-1].end, group[-1].number
@@ -111,6 +113,8 @@ class ParquetTable(Source):
             if not self.skip_damaged:
                 raise
             self.warn(f"{error} What lies before was read.")
+        if row == 0:
+            self.warn(f"{self.path} holds no samples.")
         if pieces:
             yield from self._samples(step, pieces, start, after_step)
 

@@ -17,6 +17,8 @@ from typing import IO, Any, NamedTuple
 from eval.sources.errors import SourceError
 from eval.sources.source import Cursor, Source
 
+_parse = json.JSONDecoder().raw_decode  # json.loads without its two searches for white space: a tenth of its time
+
 
 class Line(NamedTuple):
     """One record, its number in the file from 1 on, and the byte after it."""
@@ -66,11 +68,13 @@ def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | 
             whole = raw.endswith(b"\n")
             if not whole and not final:
                 return
-            if raw.isspace():
-                continue
             try:
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-                record = json.loads(text)
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                if not text:
+                    continue
+                record, length = _parse(text)
+                if length < len(text):
+                    raise ValueError(f"extra data at character {length + 1}")
             except (ValueError, RecursionError) as error:
                 if not whole:
                     source.warn(f"{path}, line {number} is cut off before its end, and left out: the last of the file.")

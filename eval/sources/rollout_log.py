@@ -131,7 +131,7 @@ class RolloutLogSource(Source):
             )
         rewards = np.zeros((len(has_answer), len(components)))
         values = pc.list_flatten(vectors).to_numpy().astype(np.float64)  # null, which does not apply, to NaN
-        rewards[has_answer] = values.reshape(-1, len(components))
+        rewards[has_answer] = values.reshape(len(sizes), len(components))
         return rewards
 
 

@@ -24,10 +24,10 @@ def prompt_id(prompt: str | Sequence[Any]) -> str:
 
 
 def without_nulls(value: Any) -> Any:
-    """The same value without entries that are null, at any depth."""
-    if isinstance(value, Mapping):
+    """The same value, of plain JSON, without entries that are null, at any depth."""
+    if isinstance(value, dict):
         return {key: without_nulls(each) for key, each in value.items() if each is not None}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    if isinstance(value, list | tuple):
         return [without_nulls(each) for each in value]
     return value
 
@@ -35,7 +35,7 @@ def without_nulls(value: Any) -> Any:
 def is_messages(value: Any) -> bool:
     """Whether a value is chat messages: a list of objects that have a role or a content."""
     return isinstance(value, list) and all(
-        isinstance(each, Mapping) and ("role" in each or "content" in each) for each in value
+        isinstance(each, dict) and ("role" in each or "content" in each) for each in value
     )
 
 
@@ -77,6 +77,8 @@ def encodable(texts: list[str]) -> list[str]:
 
 def _message_text(message: Mapping[str, Any]) -> str:
     content = message.get("content")
+    if isinstance(content, str) and not message.get("tool_calls"):
+        return content
     if isinstance(content, list):  # blocks of several kinds
         blocks = [block if isinstance(block, Mapping) else {"text": str(block)} for block in content]
         content = "\n".join(str(block.get("text") or f"[{block.get('type', 'block')}]") for block in blocks)
