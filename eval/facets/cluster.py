@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from eval.facets.agreement import adjusted_information
 from eval.facets.discovery import find_kinds
 from eval.facets.naming import kind_names
+from eval.facets.reach import reaches
 from eval.facets.remembered import Remembered
-from eval.facets.vectors import DIMENSIONS, counts, document_counts, document_weights, view_shares, weighted
+from eval.facets.vectors import DIMENSIONS, counts, document_counts, document_weights, one_view, view_shares, weighted
 from eval.formats import WITHOUT_FORMAT, format_is_missing
 from eval.samples import Samples
 
@@ -26,6 +28,7 @@ NOVEL = "novel"
 SEPARATION = 0.7
 """Mean cosine distance from which two groups of texts are two kinds. Formats in the corpora of
 ``benchmarks/format_discovery.py`` are .82 to .96 apart, variants of one (with and without a docstring) up to .65."""
+_UNLIKE = 1.0  # in one view alone another kind begins where nothing is shared
 _BATCH = 512
 
 
@@ -40,6 +43,7 @@ class Kind:
         example_index: Which sample of the reference is the most typical, its medoid.
         example: That sample's text.
         reach: Distance to the centroid beyond which a text is of another kind.
+        view_reaches: The same for the skeleton and the masked characters alone.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Kind:
     example_index: int
     example: str
     reach: float
+    view_reaches: list[float]
 
 
 class ClusterFacet:
@@ -109,10 +114,12 @@ class ClusterFacet:
         near = vectors @ found.centroids.T  # (N, K)
         medoids = [int(each[np.argmax(near[each, number])]) for number, each in enumerate(found.members)]
         names = kind_names([[texts[row] for row in each] for each in found.members], [*WITHOUT_FORMAT, NOVEL])
-        reaches = found.reaches.round(6).tolist()
+        _, numbers = np.unique(np.array(prompts, dtype=str), return_inverse=True)
+        together = reaches(vectors, numbers, found.members, self.separation)
+        views = [reaches(one_view(vectors, view), numbers, found.members, _UNLIKE) for view in range(2)]
         self.kinds = [
-            Kind(name, marks, 0.0, rows[medoid], texts[medoid], reach)
-            for (name, marks), medoid, reach in zip(names, medoids, reaches, strict=True)
+            Kind(name, marks, 0.0, rows[medoid], texts[medoid], reach, list(each))
+            for (name, marks), medoid, reach, *each in zip(names, medoids, together, *views, strict=True)
         ]
         self._nearest.forget()
         labels = self._nearest(texts)
@@ -170,14 +177,16 @@ class ClusterFacet:
     def _nearest_kinds(self, texts: list[str]) -> list[str]:
         if not self.kinds:
             return [NOVEL] * len(texts)
-        reaches = np.array([kind.reach for kind in self.kinds])
         names = [kind.name for kind in self.kinds]
+        limits = np.array([[kind.reach, *kind.view_reaches] for kind in self.kinds])  # (K, 3)
+        centroids = [self._centroids, *(one_view(csr_array(self._centroids), view).toarray() for view in range(2))]
         found: list[str] = []
         for start in range(0, len(texts), _BATCH):
             vectors = weighted(counts(texts[start : start + _BATCH]), self._weights, self._shares)
-            distances = 1 - vectors @ self._centroids.T  # (batch, K)
-            nearest = distances.argmin(axis=1)
-            is_near = distances[np.arange(len(nearest)), nearest] <= reaches[nearest]
+            seen = [vectors, one_view(vectors, 0), one_view(vectors, 1)]
+            distances = np.stack([1 - each @ centre.T for each, centre in zip(seen, centroids, strict=True)], axis=-1)
+            nearest = distances[..., 0].argmin(axis=1)
+            is_near = (distances[np.arange(len(nearest)), nearest] <= limits[nearest]).all(axis=1)
             found += [names[kind] if near else NOVEL for kind, near in zip(nearest, is_near, strict=True)]
         return found
 

@@ -5,8 +5,7 @@ which two groups of texts are two kinds and not one with variants. Below it the 
 format by whether there is a docstring; and where no silhouette shows structure there is one kind.
 
 Guards against clusters that are prompts: the silhouette compares texts of different prompts only, so what resembles its
-own prompt's texts alone earns nothing, and a group from fewer than three prompts is no kind. Distances that a text of a
-kind may have are measured with its own prompt left out of the centroid, as new prompts will be.
+own prompt's texts alone earns nothing, and a group from fewer than three prompts is no kind.
 
 Shape letters: N texts, V buckets, K kinds.
 """
@@ -31,7 +30,6 @@ LEAST_SHARE = 0.01
 MOST_KINDS = 40
 LEAST_SILHOUETTE = 0.25
 """Up to here there is no substantial structure (Kaufman and Rousseeuw, Finding Groups in Data, 1990)."""
-_NEARLY_ALL = 0.99
 
 
 @dataclass(frozen=True)
@@ -40,13 +38,11 @@ class Kinds:
 
     Attributes:
         centroids: (K, V) of length 1, the largest kind first.
-        reaches: (K,) the largest distance to the centroid at which a text is still of the kind.
         members: K arrays of row numbers, those of the texts that linkage put there.
         silhouette: Mean over texts, in [-1, 1]; NaN for a single kind.
     """
 
     centroids: Array
-    reaches: Array
     members: list[NDArray[np.int64]]
     silhouette: float
 
@@ -70,8 +66,7 @@ def find_kinds(vectors: csr_array, prompt_ids: Sequence[str], separation: float,
     numbers = sorted(set(groups.tolist()) - {-1}, key=lambda number: (-int((groups == number).sum()), number))
     members = [np.flatnonzero(groups == number) for number in numbers]
     centroids = np.array([_centroid(chosen[each]) for each in members]).reshape(len(members), vectors.shape[1])
-    reaches = _reaches(chosen, prompts, members, separation)
-    return Kinds(centroids, reaches, [rows[each] for each in members], silhouette)
+    return Kinds(centroids, [rows[each] for each in members], silhouette)
 
 
 def _centroid(vectors: csr_array) -> Array:
@@ -138,33 +133,3 @@ def _silhouette(distances: Array, groups: NDArray[np.int64], prompts: NDArray[np
     larger = np.maximum(within[known], nearest[known])
     values = np.divide(nearest[known] - within[known], larger, out=np.zeros_like(larger), where=larger > 0)
     return float(values.sum() / len(own))  # a text without company from other prompts counts for 0
-
-
-def _reaches(
-    vectors: csr_array, prompts: NDArray[np.int64], members: list[NDArray[np.int64]], separation: float
-) -> Array:
-    """(K,) half-way from where nearly all texts of a kind lie, seen from other prompts, to where another kind begins.
-
-    The quantile over all kinds is the least that any gets: a rare kind's own texts are too few to tell.
-    """
-    if not members:
-        return np.zeros(0)
-    own = [_distances_without_own_prompt(csr_array(vectors[each]), prompts[each]) for each in members]
-    pooled = float(np.quantile(np.concatenate(own), _NEARLY_ALL))
-    edges = np.array([max(float(np.quantile(each, _NEARLY_ALL)), pooled) for each in own])
-    return np.maximum(edges, (edges + separation) / 2)
-
-
-def _distances_without_own_prompt(vectors: csr_array, prompts: NDArray[np.int64]) -> Array:
-    """(N,) distances of a kind's texts to the centroid of those of other prompts; of all, where there are no others."""
-    numbers, own = np.unique(prompts, return_inverse=True)
-    if len(numbers) == 1:
-        own = np.arange(len(own)) if len(own) > 1 else np.zeros(1, dtype=np.int64)
-    size = int(own.max()) + 1
-    membership = csr_array((np.ones(len(own)), (own, np.arange(len(own)))), shape=(size, len(own)))
-    sums = csr_array(membership @ vectors)  # one a prompt
-    total = np.asarray(vectors.sum(axis=0))
-    rest = vectors @ total - np.asarray(vectors.multiply(sums[own]).sum(axis=1)) * (size > 1)
-    squares = np.asarray(sums.multiply(sums).sum(axis=1))
-    norms = float(total @ total) - (2 * (sums @ total) - squares) * (size > 1)
-    return (1 - rest / np.sqrt(np.maximum(norms[own], 1e-12))).clip(0, 1)
