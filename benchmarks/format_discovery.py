@@ -195,7 +195,7 @@ def in_range(corpus: Corpus) -> Corpus:
 
 def main() -> int:
     options = parser(__doc__ or "").parse_args()
-    seeds = range(2 if options.quick else 10)
+    seeds = range(2 if options.quick else 5)
     print(f"{len(seeds)} seeds, 60 prompts x 8 samples: mean (standard error)")
     print(f"{'seven clusters of seven formats':34}{'ARI with format':>18}{'ARI with prompt':>18}")
     views = measure_views(seeds)
@@ -209,7 +209,7 @@ def main() -> int:
             f"{name:34}{shown(row['format']):>18}{shown(row['prompt']):>18}{shown(row['kinds']):>18}",
             flush=True,
         )
-    single = measure_single(range(1 if options.quick else 5))
+    single = measure_single(range(1 if options.quick else 3))
     print(f"kinds found in a single format: {max(map(max, single.values()))} at most, of {len(single)} formats")
     novel = measure_novel(seeds)
     for name, row in novel.items():

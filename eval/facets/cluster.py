@@ -28,6 +28,8 @@ NOVEL = "novel"
 SEPARATION = 0.7
 """Mean cosine distance from which two groups of texts are two kinds. Formats in the corpora of
 ``benchmarks/format_discovery.py`` are .82 to .96 apart, variants of one (with and without a docstring) up to .65."""
+MOST_POINTS = 1500
+"""Texts of the reference that are clustered."""
 _UNLIKE = 1.0  # in one view alone another kind begins where nothing is shared
 _BATCH = 512
 
@@ -100,32 +102,37 @@ class ClusterFacet:
                 "the reference has no samples: expected the base model's, or those of the first look. Give steps that "
                 "hold at least one completion."
             )
-        rows = [row for row, missing in enumerate(_missing(reference)) if missing is None]
+        with_format = [row for row, missing in enumerate(_missing(reference)) if missing is None]
+        rows = with_format
+        if len(rows) > MOST_POINTS:
+            drawn = np.random.default_rng(self.seed).choice(len(rows), MOST_POINTS, replace=False)
+            rows = [rows[place] for place in np.sort(drawn)]
         texts = [reference.texts[row] for row in rows]
-        prompts = [reference.prompt_ids[row] for row in rows]
+        _, prompts = np.unique(np.array([reference.prompt_ids[row] for row in rows], dtype=str), return_inverse=True)
         found_counts = counts(texts)
         self._documents = (len(texts), document_counts(found_counts))
         self._weights = document_weights(*self._documents)
         self._shares = view_shares(found_counts, self._weights)
         vectors = weighted(found_counts, self._weights, self._shares)
-        found = find_kinds(vectors, prompts, self.separation, self.seed)
+        found = find_kinds(vectors, prompts, self.separation)
         self._centroids = found.centroids
         self.silhouette = None if np.isnan(found.silhouette) else found.silhouette
         near = vectors @ found.centroids.T  # (N, K)
         medoids = [int(each[np.argmax(near[each, number])]) for number, each in enumerate(found.members)]
         names = kind_names([[texts[row] for row in each] for each in found.members], [*WITHOUT_FORMAT, NOVEL])
-        _, numbers = np.unique(np.array(prompts, dtype=str), return_inverse=True)
-        together = reaches(vectors, numbers, found.members, self.separation)
-        views = [reaches(one_view(vectors, view), numbers, found.members, _UNLIKE) for view in range(2)]
+        together = reaches(vectors, prompts, found.members, self.separation)
+        views = [reaches(one_view(vectors, view), prompts, found.members, _UNLIKE) for view in range(2)]
         self.kinds = [
             Kind(name, marks, 0.0, rows[medoid], texts[medoid], reach, list(each))
             for (name, marks), medoid, reach, *each in zip(names, medoids, together, *views, strict=True)
         ]
         self._nearest.forget()
-        labels = self._nearest(texts)
+        labels = self._nearest([reference.texts[row] for row in with_format])
         shares = {kind.name: labels.count(kind.name) / max(len(labels), 1) for kind in self.kinds}
         self.kinds = [Kind(**{**asdict(kind), "share": shares[kind.name]}) for kind in self.kinds]
-        self.prompt_information = adjusted_information(labels, prompts) if texts else None
+        self.prompt_information = (
+            adjusted_information(labels, [reference.prompt_ids[row] for row in with_format]) if labels else None
+        )
 
     def labels(self, samples: Samples) -> list[str]:
         """N names of kinds, ``novel``, or one of the classes of texts without a format.

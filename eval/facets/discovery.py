@@ -12,7 +12,6 @@ Shape letters: N texts, V buckets, K kinds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +21,6 @@ from scipy.sparse import csr_array
 from scipy.spatial.distance import squareform
 
 Array = NDArray[np.float64]
-MOST_POINTS = 1500
-"""Texts that linkage is run on: its memory and time are quadratic."""
 LEAST_PROMPTS = 3
 LEAST_TEXTS = 3
 LEAST_SHARE = 0.01
@@ -47,26 +44,19 @@ class Kinds:
     silhouette: float
 
 
-def find_kinds(vectors: csr_array, prompt_ids: Sequence[str], separation: float, seed: int) -> Kinds:
-    """Cluster texts.
+def find_kinds(vectors: csr_array, prompts: NDArray[np.int64], separation: float) -> Kinds:
+    """Cluster texts; time and memory are quadratic in their number.
 
     Args:
         vectors: (N, V) rows of length 1, not negative.
-        prompt_ids: N ids.
+        prompts: (N,) numbers of their prompts.
         separation: Least mean cosine distance between two kinds, in (0, 1).
-        seed: Draws the texts that linkage is run on, where there are more than :data:`MOST_POINTS`.
     """
-    count = vectors.shape[0]
-    rows = np.arange(count)
-    if count > MOST_POINTS:
-        rows = np.sort(np.random.default_rng(seed).choice(count, MOST_POINTS, replace=False))
-    chosen = csr_array(vectors[rows])
-    _, prompts = np.unique(np.asarray(prompt_ids, dtype=object)[rows].astype(str), return_inverse=True)
-    groups, silhouette = _best_cut(_distances(chosen), prompts, separation)
+    groups, silhouette = _best_cut(_distances(vectors), prompts, separation)
     numbers = sorted(set(groups.tolist()) - {-1}, key=lambda number: (-int((groups == number).sum()), number))
     members = [np.flatnonzero(groups == number) for number in numbers]
-    centroids = np.array([_centroid(chosen[each]) for each in members]).reshape(len(members), vectors.shape[1])
-    return Kinds(centroids, [rows[each] for each in members], silhouette)
+    centroids = np.array([_centroid(vectors[each]) for each in members]).reshape(len(members), vectors.shape[1])
+    return Kinds(centroids, members, silhouette)
 
 
 def _centroid(vectors: csr_array) -> Array:
@@ -90,28 +80,32 @@ def _best_cut(distances: Array, prompts: NDArray[np.int64], separation: float) -
     if count < 2:
         return best, float("nan")  # no text: no group either
     tree = linkage(squareform(distances, checks=False), "average")
-    seen: set[bytes] = set()
-    for height in np.unique(tree[:, 2][tree[:, 2] >= separation]):
+    number_before, kept_before = 1, count
+    for height in np.unique(tree[:, 2][tree[:, 2] >= separation])[::-1]:
         groups = _large_enough(fcluster(tree, float(np.nextafter(height, 0)), "distance"), prompts)
-        if groups.tobytes() in seen or not 2 <= len(set(groups.tolist()) - {-1}) <= MOST_KINDS:
+        number, kept = len(set(groups.tolist()) - {-1}), int((groups >= 0).sum())
+        # A text or two that drop out of a group make no other partition, and there may be a thousand such cuts.
+        if number == number_before and kept_before - kept < _least_texts(count):
             continue
-        seen.add(groups.tobytes())
-        silhouette = _silhouette(distances, groups, prompts)
-        if silhouette > best_silhouette:
-            best, best_silhouette = groups, silhouette
+        number_before, kept_before = number, kept
+        if 2 <= number <= MOST_KINDS:
+            silhouette = _silhouette(distances, groups, prompts)
+            if silhouette > best_silhouette:
+                best, best_silhouette = groups, silhouette
     return best, best_silhouette if best.any() else float("nan")
+
+
+def _least_texts(count: int) -> int:
+    return max(LEAST_TEXTS, int(np.ceil(LEAST_SHARE * count)))
 
 
 def _large_enough(groups: NDArray[np.int64], prompts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Groups that are too few texts, or of too few prompts, become -1."""
-    least_texts = max(LEAST_TEXTS, int(np.ceil(LEAST_SHARE * len(groups))))
-    least_prompts = min(LEAST_PROMPTS, len(set(prompts.tolist())))
-    kept = groups.astype(np.int64)
-    for number in np.unique(groups):
-        inside = groups == number
-        if inside.sum() < least_texts or len(set(prompts[inside].tolist())) < least_prompts:
-            kept[inside] = -1
-    return kept
+    least_prompts = min(LEAST_PROMPTS, len(np.unique(prompts)))
+    texts = np.bincount(groups)
+    pairs = np.unique(groups * (prompts.max() + 1) + prompts) // (prompts.max() + 1)  # one a group and prompt
+    is_large = (texts >= _least_texts(len(groups))) & (np.bincount(pairs, minlength=len(texts)) >= least_prompts)
+    return np.where(is_large[groups], groups, -1).astype(np.int64)
 
 
 def _silhouette(distances: Array, groups: NDArray[np.int64], prompts: NDArray[np.int64]) -> float:

@@ -45,11 +45,11 @@ def test_a_format_at_three_percent_is_found(seed):
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_single_format_is_one_kind(name):
-    corpus = invented_corpus({name: 1.0}, seed=0)
+    corpus = invented_corpus({name: 1.0}, seed=0, num_prompts=30)
     facet = fitted(corpus)
     assert [kind.share for kind in facet.kinds] == [1.0]
     assert facet.silhouette is None
-    assert set(facet.labels(invented_corpus({name: 1.0}, seed=1).samples())) == {facet.kinds[0].name}
+    assert set(facet.labels(invented_corpus({name: 1.0}, 1, num_prompts=30).samples())) == {facet.kinds[0].name}
 
 
 @pytest.mark.parametrize("wording", ["words", "chat"])
@@ -141,7 +141,7 @@ def test_the_same_seed_finds_the_same_and_the_order_of_samples_does_not_matter()
 
 
 def test_more_texts_than_linkage_takes_are_drawn_by_the_seed(monkeypatch):
-    monkeypatch.setattr("eval.facets.discovery.MOST_POINTS", 200)
+    monkeypatch.setattr("eval.facets.cluster.MOST_POINTS", 200)
     corpus = invented_corpus(EVEN, 3)
     facet = fitted(corpus, seed=1)
     assert agreement(facet.labels(corpus.samples()), corpus.formats) >= 0.95
