@@ -63,8 +63,10 @@ def adjusted_information(labels: Sequence[Hashable], prompt_ids: Sequence[Hashab
         return float("nan")
     count = table.sum()
     rows, columns = table.sum(axis=1), table.sum(axis=0)
-    if len(rows) == len(columns) == 1 or (len(rows) == len(columns) == count):
+    if len(rows) == len(columns) and len(rows) in (1, count):
         return 1.0  # the same partition, where expectation and maximum fall together
+    if 1 in (len(rows), len(columns)):
+        return 0.0
     shares = table[table > 0] / count
     outer = np.outer(rows, columns)[table > 0] / count**2
     information = float((shares * np.log(shares / outer)).sum())

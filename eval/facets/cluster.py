@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from eval.facets.agreement import adjusted_information
 from eval.facets.discovery import find_kinds
 from eval.facets.naming import kind_names
+from eval.facets.reach import reaches
 from eval.facets.remembered import Remembered
-from eval.facets.vectors import DIMENSIONS, counts, document_counts, document_weights, view_shares, weighted
+from eval.facets.vectors import DIMENSIONS, counts, document_counts, document_weights, one_view, view_shares, weighted
 from eval.formats import WITHOUT_FORMAT, format_is_missing
 from eval.samples import Samples
 
@@ -26,6 +28,9 @@ NOVEL = "novel"
 SEPARATION = 0.7
 """Mean cosine distance from which two groups of texts are two kinds. Formats in the corpora of
 ``benchmarks/format_discovery.py`` are .82 to .96 apart, variants of one (with and without a docstring) up to .65."""
+MOST_POINTS = 1500
+"""Texts of the reference that are clustered."""
+_UNLIKE = 1.0  # in one view alone another kind begins where nothing is shared
 _BATCH = 512
 
 
@@ -40,6 +45,7 @@ class Kind:
         example_index: Which sample of the reference is the most typical, its medoid.
         example: That sample's text.
         reach: Distance to the centroid beyond which a text is of another kind.
+        view_reaches: The same for the skeleton and the masked characters alone.
     """
 
     name: str
@@ -48,6 +54,7 @@ class Kind:
     example_index: int
     example: str
     reach: float
+    view_reaches: list[float]
 
 
 class ClusterFacet:
@@ -95,30 +102,37 @@ class ClusterFacet:
                 "the reference has no samples: expected the base model's, or those of the first look. Give steps that "
                 "hold at least one completion."
             )
-        rows = [row for row, missing in enumerate(_missing(reference)) if missing is None]
+        with_format = [row for row, missing in enumerate(_missing(reference)) if missing is None]
+        rows = with_format
+        if len(rows) > MOST_POINTS:
+            drawn = np.random.default_rng(self.seed).choice(len(rows), MOST_POINTS, replace=False)
+            rows = [rows[place] for place in np.sort(drawn)]
         texts = [reference.texts[row] for row in rows]
-        prompts = [reference.prompt_ids[row] for row in rows]
+        _, prompts = np.unique(np.array([reference.prompt_ids[row] for row in rows], dtype=str), return_inverse=True)
         found_counts = counts(texts)
         self._documents = (len(texts), document_counts(found_counts))
         self._weights = document_weights(*self._documents)
         self._shares = view_shares(found_counts, self._weights)
         vectors = weighted(found_counts, self._weights, self._shares)
-        found = find_kinds(vectors, prompts, self.separation, self.seed)
+        found = find_kinds(vectors, prompts, self.separation)
         self._centroids = found.centroids
         self.silhouette = None if np.isnan(found.silhouette) else found.silhouette
         near = vectors @ found.centroids.T  # (N, K)
         medoids = [int(each[np.argmax(near[each, number])]) for number, each in enumerate(found.members)]
         names = kind_names([[texts[row] for row in each] for each in found.members], [*WITHOUT_FORMAT, NOVEL])
-        reaches = found.reaches.round(6).tolist()
+        together = reaches(vectors, prompts, found.members, self.separation)
+        views = [reaches(one_view(vectors, view), prompts, found.members, _UNLIKE) for view in range(2)]
         self.kinds = [
-            Kind(name, marks, 0.0, rows[medoid], texts[medoid], reach)
-            for (name, marks), medoid, reach in zip(names, medoids, reaches, strict=True)
+            Kind(name, marks, 0.0, rows[medoid], texts[medoid], reach, list(each))
+            for (name, marks), medoid, reach, *each in zip(names, medoids, together, *views, strict=True)
         ]
         self._nearest.forget()
-        labels = self._nearest(texts)
+        labels = self._nearest([reference.texts[row] for row in with_format])
         shares = {kind.name: labels.count(kind.name) / max(len(labels), 1) for kind in self.kinds}
         self.kinds = [Kind(**{**asdict(kind), "share": shares[kind.name]}) for kind in self.kinds]
-        self.prompt_information = adjusted_information(labels, prompts) if texts else None
+        self.prompt_information = (
+            adjusted_information(labels, [reference.prompt_ids[row] for row in with_format]) if labels else None
+        )
 
     def labels(self, samples: Samples) -> list[str]:
         """N names of kinds, ``novel``, or one of the classes of texts without a format.
@@ -170,14 +184,16 @@ class ClusterFacet:
     def _nearest_kinds(self, texts: list[str]) -> list[str]:
         if not self.kinds:
             return [NOVEL] * len(texts)
-        reaches = np.array([kind.reach for kind in self.kinds])
         names = [kind.name for kind in self.kinds]
+        limits = np.array([[kind.reach, *kind.view_reaches] for kind in self.kinds])  # (K, 3)
+        centroids = [self._centroids, *(one_view(csr_array(self._centroids), view).toarray() for view in range(2))]
         found: list[str] = []
         for start in range(0, len(texts), _BATCH):
             vectors = weighted(counts(texts[start : start + _BATCH]), self._weights, self._shares)
-            distances = 1 - vectors @ self._centroids.T  # (batch, K)
-            nearest = distances.argmin(axis=1)
-            is_near = distances[np.arange(len(nearest)), nearest] <= reaches[nearest]
+            seen = [vectors, one_view(vectors, 0), one_view(vectors, 1)]
+            distances = np.stack([1 - each @ centre.T for each, centre in zip(seen, centroids, strict=True)], axis=-1)
+            nearest = distances[..., 0].argmin(axis=1)
+            is_near = (distances[np.arange(len(nearest)), nearest] <= limits[nearest]).all(axis=1)
             found += [names[kind] if near else NOVEL for kind, near in zip(nearest, is_near, strict=True)]
         return found
 

@@ -5,15 +5,13 @@ which two groups of texts are two kinds and not one with variants. Below it the 
 format by whether there is a docstring; and where no silhouette shows structure there is one kind.
 
 Guards against clusters that are prompts: the silhouette compares texts of different prompts only, so what resembles its
-own prompt's texts alone earns nothing, and a group from fewer than three prompts is no kind. Distances that a text of a
-kind may have are measured with its own prompt left out of the centroid, as new prompts will be.
+own prompt's texts alone earns nothing, and a group from fewer than three prompts is no kind.
 
 Shape letters: N texts, V buckets, K kinds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,15 +21,12 @@ from scipy.sparse import csr_array
 from scipy.spatial.distance import squareform
 
 Array = NDArray[np.float64]
-MOST_POINTS = 1500
-"""Texts that linkage is run on: its memory and time are quadratic."""
 LEAST_PROMPTS = 3
 LEAST_TEXTS = 3
 LEAST_SHARE = 0.01
 MOST_KINDS = 40
 LEAST_SILHOUETTE = 0.25
 """Up to here there is no substantial structure (Kaufman and Rousseeuw, Finding Groups in Data, 1990)."""
-_NEARLY_ALL = 0.99
 
 
 @dataclass(frozen=True)
@@ -40,38 +35,28 @@ class Kinds:
 
     Attributes:
         centroids: (K, V) of length 1, the largest kind first.
-        reaches: (K,) the largest distance to the centroid at which a text is still of the kind.
         members: K arrays of row numbers, those of the texts that linkage put there.
         silhouette: Mean over texts, in [-1, 1]; NaN for a single kind.
     """
 
     centroids: Array
-    reaches: Array
     members: list[NDArray[np.int64]]
     silhouette: float
 
 
-def find_kinds(vectors: csr_array, prompt_ids: Sequence[str], separation: float, seed: int) -> Kinds:
-    """Cluster texts.
+def find_kinds(vectors: csr_array, prompts: NDArray[np.int64], separation: float) -> Kinds:
+    """Cluster texts; time and memory are quadratic in their number.
 
     Args:
         vectors: (N, V) rows of length 1, not negative.
-        prompt_ids: N ids.
+        prompts: (N,) numbers of their prompts.
         separation: Least mean cosine distance between two kinds, in (0, 1).
-        seed: Draws the texts that linkage is run on, where there are more than :data:`MOST_POINTS`.
     """
-    count = vectors.shape[0]
-    rows = np.arange(count)
-    if count > MOST_POINTS:
-        rows = np.sort(np.random.default_rng(seed).choice(count, MOST_POINTS, replace=False))
-    chosen = csr_array(vectors[rows])
-    _, prompts = np.unique(np.asarray(prompt_ids, dtype=object)[rows].astype(str), return_inverse=True)
-    groups, silhouette = _best_cut(_distances(chosen), prompts, separation)
+    groups, silhouette = _best_cut(_distances(vectors), prompts, separation)
     numbers = sorted(set(groups.tolist()) - {-1}, key=lambda number: (-int((groups == number).sum()), number))
     members = [np.flatnonzero(groups == number) for number in numbers]
-    centroids = np.array([_centroid(chosen[each]) for each in members]).reshape(len(members), vectors.shape[1])
-    reaches = _reaches(chosen, prompts, members, separation)
-    return Kinds(centroids, reaches, [rows[each] for each in members], silhouette)
+    centroids = np.array([_centroid(vectors[each]) for each in members]).reshape(len(members), vectors.shape[1])
+    return Kinds(centroids, members, silhouette)
 
 
 def _centroid(vectors: csr_array) -> Array:
@@ -95,28 +80,32 @@ def _best_cut(distances: Array, prompts: NDArray[np.int64], separation: float) -
     if count < 2:
         return best, float("nan")  # no text: no group either
     tree = linkage(squareform(distances, checks=False), "average")
-    seen: set[bytes] = set()
-    for height in np.unique(tree[:, 2][tree[:, 2] >= separation]):
+    number_before, kept_before = 1, count
+    for height in np.unique(tree[:, 2][tree[:, 2] >= separation])[::-1]:
         groups = _large_enough(fcluster(tree, float(np.nextafter(height, 0)), "distance"), prompts)
-        if groups.tobytes() in seen or not 2 <= len(set(groups.tolist()) - {-1}) <= MOST_KINDS:
+        number, kept = len(set(groups.tolist()) - {-1}), int((groups >= 0).sum())
+        # A text or two that drop out of a group make no other partition, and there may be a thousand such cuts.
+        if number == number_before and kept_before - kept < _least_texts(count):
             continue
-        seen.add(groups.tobytes())
-        silhouette = _silhouette(distances, groups, prompts)
-        if silhouette > best_silhouette:
-            best, best_silhouette = groups, silhouette
+        number_before, kept_before = number, kept
+        if 2 <= number <= MOST_KINDS:
+            silhouette = _silhouette(distances, groups, prompts)
+            if silhouette > best_silhouette:
+                best, best_silhouette = groups, silhouette
     return best, best_silhouette if best.any() else float("nan")
+
+
+def _least_texts(count: int) -> int:
+    return max(LEAST_TEXTS, int(np.ceil(LEAST_SHARE * count)))
 
 
 def _large_enough(groups: NDArray[np.int64], prompts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Groups that are too few texts, or of too few prompts, become -1."""
-    least_texts = max(LEAST_TEXTS, int(np.ceil(LEAST_SHARE * len(groups))))
-    least_prompts = min(LEAST_PROMPTS, len(set(prompts.tolist())))
-    kept = groups.astype(np.int64)
-    for number in np.unique(groups):
-        inside = groups == number
-        if inside.sum() < least_texts or len(set(prompts[inside].tolist())) < least_prompts:
-            kept[inside] = -1
-    return kept
+    least_prompts = min(LEAST_PROMPTS, len(np.unique(prompts)))
+    texts = np.bincount(groups)
+    pairs = np.unique(groups * (prompts.max() + 1) + prompts) // (prompts.max() + 1)  # one a group and prompt
+    is_large = (texts >= _least_texts(len(groups))) & (np.bincount(pairs, minlength=len(texts)) >= least_prompts)
+    return np.where(is_large[groups], groups, -1).astype(np.int64)
 
 
 def _silhouette(distances: Array, groups: NDArray[np.int64], prompts: NDArray[np.int64]) -> float:
@@ -138,33 +127,3 @@ def _silhouette(distances: Array, groups: NDArray[np.int64], prompts: NDArray[np
     larger = np.maximum(within[known], nearest[known])
     values = np.divide(nearest[known] - within[known], larger, out=np.zeros_like(larger), where=larger > 0)
     return float(values.sum() / len(own))  # a text without company from other prompts counts for 0
-
-
-def _reaches(
-    vectors: csr_array, prompts: NDArray[np.int64], members: list[NDArray[np.int64]], separation: float
-) -> Array:
-    """(K,) half-way from where nearly all texts of a kind lie, seen from other prompts, to where another kind begins.
-
-    The quantile over all kinds is the least that any gets: a rare kind's own texts are too few to tell.
-    """
-    if not members:
-        return np.zeros(0)
-    own = [_distances_without_own_prompt(csr_array(vectors[each]), prompts[each]) for each in members]
-    pooled = float(np.quantile(np.concatenate(own), _NEARLY_ALL))
-    edges = np.array([max(float(np.quantile(each, _NEARLY_ALL)), pooled) for each in own])
-    return np.maximum(edges, (edges + separation) / 2)
-
-
-def _distances_without_own_prompt(vectors: csr_array, prompts: NDArray[np.int64]) -> Array:
-    """(N,) distances of a kind's texts to the centroid of those of other prompts; of all, where there are no others."""
-    numbers, own = np.unique(prompts, return_inverse=True)
-    if len(numbers) == 1:
-        own = np.arange(len(own)) if len(own) > 1 else np.zeros(1, dtype=np.int64)
-    size = int(own.max()) + 1
-    membership = csr_array((np.ones(len(own)), (own, np.arange(len(own)))), shape=(size, len(own)))
-    sums = csr_array(membership @ vectors)  # one a prompt
-    total = np.asarray(vectors.sum(axis=0))
-    rest = vectors @ total - np.asarray(vectors.multiply(sums[own]).sum(axis=1)) * (size > 1)
-    squares = np.asarray(sums.multiply(sums).sum(axis=1))
-    norms = float(total @ total) - (2 * (sums @ total) - squares) * (size > 1)
-    return (1 - rest / np.sqrt(np.maximum(norms[own], 1e-12))).clip(0, 1)

@@ -29,7 +29,7 @@ def kind_names(kinds: Sequence[Sequence[str]], reserved: Sequence[str] = ()) -> 
     Returns:
         For each kind its name, unlike all others, and the marks that tell it apart, clearest first.
     """
-    shares = [_shares([set(skeleton_grams(text)) for text in texts[:TEXTS_LOOKED_AT]]) for texts in kinds]
+    shares = [_shares([skeleton_grams(text) for text in texts[:TEXTS_LOOKED_AT]]) for texts in kinds]
     found: list[tuple[str, list[str]]] = []
     taken = Counter(reserved)
     for number, own in enumerate(shares):
@@ -39,7 +39,7 @@ def kind_names(kinds: Sequence[Sequence[str]], reserved: Sequence[str] = ()) -> 
         }
         ranked = sorted((gram for gram in clear if clear[gram] >= _CLEAR), key=lambda gram: (*_rank(gram, clear), gram))
         marks = ranked[:_MOST_MARKS]
-        name = " & ".join(_told_apart(marks)) or _most_common_opening(kinds[number])
+        name = " & ".join(map(_in_words, _told_apart(marks))) or _most_common_opening(kinds[number])
         name = name[:_LONGEST_NAME].rstrip()
         taken[name] += 1
         found.append((name if taken[name] == 1 else f"{name} ({taken[name]})", marks))
@@ -69,6 +69,14 @@ def _told_apart(marks: list[str]) -> list[str]:
             chosen.append(mark)
             seen |= types
     return chosen
+
+
+def _in_words(mark: str) -> str:
+    types = mark.split(" / ")
+    within = " / ".join(each for each in types if each not in ("start", "end"))
+    if "start" in types:
+        return f"{'only' if 'end' in types else 'begins with'} {within}"
+    return f"ends with {within}" if "end" in types else within
 
 
 def _most_common_opening(texts: Sequence[str]) -> str:

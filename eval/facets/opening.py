@@ -18,14 +18,14 @@ from eval.samples import Samples
 EMPTY, OTHER = "empty", "other opening"
 TOKENS = 8
 _LOOKED_AT = 400  # characters that hold eight tokens; beyond them texts need not be masked
-_TOKEN = re.compile(r"\w+|\n+|[^\w\s]")
+_TOKEN = re.compile(r"[\w'’]+|\n+|[^\w\s]")
 
 
 def opening(text: str) -> str:
     """First tokens of the masked text; ``⏎`` is a line's end.
 
     >>> opening("Let's see: Tom has 3 apples.")
-    'W see : W has 0 w .'
+    "Let's see : W has 0 w ."
     """
     tokens = _TOKEN.findall(masked(text.lstrip()[:_LOOKED_AT]))[:TOKENS]
     return " ".join("⏎" if token[0] == "\n" else token for token in tokens) or EMPTY

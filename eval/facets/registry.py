@@ -73,8 +73,8 @@ def restore_facets(facets: Sequence[Facet], states: Mapping[str, Mapping[str, ob
     """
     if missing := [facet.name for facet in facets if facet.name not in states]:
         raise ValueError(
-            f"there is no state of {', '.join(missing)}, only of {', '.join(sorted(states)) or 'none'}: expected one of "
-            "each facet. Ask for the same facets as the run was begun with, or fit them anew."
+            f"there is no state of {', '.join(missing)}, only of {', '.join(sorted(states)) or 'none'}: expected one "
+            "of each facet. Ask for the same facets as the run was begun with, or fit them anew."
         )
     for facet in facets:
         facet.restore(states[facet.name])

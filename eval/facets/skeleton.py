@@ -89,7 +89,7 @@ def _line_type(line: str) -> str:
         kind = "comment"
     if match and (detail := _DETAIL.get(kind)) and match[detail]:
         kind += ":" + _DIGITS.sub("0", match[detail].lower())
-    marks = [name for name, mark in _MARKS if mark in bare]
+    marks = [name for name, mark in _MARKS if mark in bare and (name, kind[:5]) != ("code", "fence")]
     if "$" in bare.partition("$")[2] and kind != "display":
         marks.append("math")
     return indent + "+".join([kind, *marks])

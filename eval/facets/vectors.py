@@ -85,17 +85,23 @@ def weighted(found: csr_array, weights: NDArray[np.float64], shares: tuple[float
     return csr_array((values, found.indices, found.indptr), shape=found.shape)
 
 
-def skeleton_grams(text: str) -> dict[str, int]:
-    """The text's skeleton n-grams in words, with their buckets, to name clusters by."""
-    kinds = [_START, *skeleton(text), _END]
-    found = {}
-    for order in _SKELETON_ORDERS:
-        for start in range(len(kinds) - order + 1):
-            gram = kinds[start : start + order]
-            codes = np.array([_code(kind) for kind in gram], dtype=np.uint64)
-            words = " / ".join({_START: "start", _END: "end"}.get(kind, kind) for kind in gram)
-            found[words] = int(_hashed([codes], (order,)).indices[0])
+def one_view(vectors: csr_array, view: int) -> csr_array:
+    """(N, V / 2) rows of length 1: skeletons (0) or masked characters (1) of weighted vectors or centroids."""
+    half = 1 << BITS
+    found = csr_array(vectors[:, view * half : (view + 1) * half])
+    lengths = np.sqrt(np.asarray((found * found).sum(axis=1)))
+    found.data = found.data / np.repeat(np.maximum(lengths, 1e-12), np.diff(found.indptr))
     return found
+
+
+def skeleton_grams(text: str) -> set[str]:
+    """The text's skeleton n-grams in words, such as ``start / heading / bullet``, to name clusters by."""
+    kinds = ["start", *skeleton(text), "end"]
+    return {
+        " / ".join(kinds[start : start + order])
+        for order in _SKELETON_ORDERS
+        for start in range(len(kinds) - order + 1)
+    }
 
 
 def _code(kind: str) -> int:

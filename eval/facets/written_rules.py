@@ -116,9 +116,7 @@ def parse_rules(text: str, source: str = "rules") -> WrittenRules:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise RuleError(
-            f"{source} is no YAML: {error}. Put patterns in single quotes: they need no escapes."
-        ) from error
+        raise RuleError(f"{source} is no YAML: {error}. Put patterns in single quotes, without escapes.") from error
     if not isinstance(root, yaml.SequenceNode) or not root.value:
         raise RuleError(
             f"{source} holds {_value(root)!r:.60}: expected a list of rules, at least one. Begin each with '- label:'."
@@ -131,12 +129,15 @@ def _rule(node: Any, place: str, source: str) -> Rule:
         raise RuleError(f"{place}: a rule is {_value(node)!r:.60}: expected keys, at least label and pattern.")
     entries = {str(key.value): value for key, value in node.value}
     lines = {str(key.value): f"{source}, line {key.start_mark.line + 1}" for key, _ in node.value}
+    if len(lines) < len(node.value):
+        raise RuleError(f"{place}: a key stands twice in the rule: expected each once. Use all_of or any_of for more.")
     for key in entries.keys() - set(_KEYS):
         raise RuleError(f"{lines[key]}: unknown key {key!r}: expected some of {', '.join(_KEYS)}. Check the spelling.")
     given = [key for key in _PATTERN_KEYS if key in entries]
     if len(given) != 1:
+        found = " and ".join(given) or "no pattern"
         raise RuleError(
-            f"{place}: the rule has {given or 'no pattern'}: expected exactly one of pattern, all_of, any_of."
+            f"{place}: the rule has {found}: expected one of {', '.join(_PATTERN_KEYS)}. Write a rule each."
         )
     values = {key: _value(value) for key, value in entries.items()}
     label = values.get("label")
@@ -159,7 +160,8 @@ def _rule(node: Any, place: str, source: str) -> Rule:
     if (key == "pattern") == isinstance(entries[key], yaml.SequenceNode) or not nodes:
         wanted = "one pattern" if key == "pattern" else "a list of patterns, at least one"
         raise RuleError(
-            f"{lines[key]}: {key} is {values[key]!r:.60}: expected {wanted}. Use all_of or any_of for lists."
+            f"{lines[key]}: {key} is {values[key]!r:.60}: expected {wanted}. Use pattern for one, all_of or any_of for "
+            "more."
         )
     patterns = [
         _pattern(each, flags, begins_a_line, f"{source}, line {each.start_mark.line + 1}, key {key}") for each in nodes
@@ -179,7 +181,8 @@ def _pattern(node: Any, flags: re.RegexFlag, begins_a_line: bool, place: str) ->
         raise RuleError(f"{place}: {written!r} is no regular expression: {error}. See Python's re module.") from error
     if pattern.search("") is not None:
         raise RuleError(
-            f"{place}: {written!r} matches the empty text, and so every text: ask for at least one character."
+            f"{place}: {written!r} matches the empty text, and so any text: expected one that needs a character. Use + "
+            "for *."
         )
     if slow := slow_text(pattern):
         raise RuleError(
