@@ -173,7 +173,7 @@ def _share_trace(label: str, style: AreaStyle, x: list[int], shares: list[Number
     # A label that a look does not name has share zero there; a gap would tear the stack apart.
     trace: Spec = {"name": plotly_text(label), "meta": label, "x": x, "y": [share or 0.0 for share in shares]}
     trace["hovertemplate"] = "%{y:.0%}"
-    pattern = {"shape": style.pattern, "bgcolor": colour, "fgcolor": "c:ink", "size": 6, "solidity": 0.2}
+    pattern = {"shape": style.pattern, "bgcolor": colour, "fgcolor": "c:hatch", "size": 6, "solidity": 0.2}
     if len(x) == 1:
         marker = {"color": colour, "line": {"color": "c:card", "width": 1}}
         return trace | {"type": "bar", "width": 1.2, "marker": marker | ({"pattern": pattern} if style.pattern else {})}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -73,18 +74,27 @@ def fill_template(name: str, with_charts: bool, **context: Any) -> str:
     """
     from plotly.offline import get_plotlyjs  # 5 MB of script: loaded only when a page is made
 
-    environment = Environment(
+    return (
+        _environment()
+        .get_template(name)
+        .render(
+            css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+            script=Markup((_TEMPLATES / "report.js").read_text(encoding="utf-8")),
+            plotly=Markup(get_plotlyjs()) if with_charts else Markup(""),
+            **context,
+        )
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
+    """Kept, because to compile a template takes longer than to fill it."""
+    return Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    return environment.get_template(name).render(
-        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        script=Markup((_TEMPLATES / "report.js").read_text(encoding="utf-8")),
-        plotly=Markup(get_plotlyjs()) if with_charts else Markup(""),
-        **context,
     )
 
 

@@ -20,7 +20,8 @@ _LINE_COLOURS = ("vermillion", "blue", "green", "purple", "orange", "sky", "ink"
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 _VARIANT_DASHES = ("dot", "dashdot", "longdash", "dash")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")
-_AREA_COLOURS = ("azure", "straw", "mint", "rose", "pear", "amber", "cyan", "olive", "pale")
+# Of all orders the one in which neighbours, and the first four, lie furthest apart for the worst of four sights.
+_AREA_COLOURS = ("azure", "rose", "pear", "amber", "cyan", "straw", "mint", "olive", "pale")
 _PATTERNS = ("", "/", ".", "x")
 
 # Arms that every report of ours has look the same in each of them.

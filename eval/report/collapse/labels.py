@@ -29,7 +29,9 @@ class Palette:
         """Shares of the labels that are drawn at a look."""
         shares = {label: 0.0 for label in self.styles}
         for label, share in look.shares.get(self.facet, {}).items():
-            shares[label if label in shares and label != self.pooled else self.pooled] += share.est
+            name = label if label != self.pooled and label in shares else self.pooled
+            if name in shares:  # a palette cut short has no place for the others
+                shares[name] += share.est
         return shares
 
 

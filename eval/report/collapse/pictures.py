@@ -79,29 +79,33 @@ def _png(figure: Any, run: RunReport, draw: Callable[[Any], None]) -> bytes:
 def _areas(axes: Any, run: RunReport, labels: Palette) -> None:
     colours = _colours()
     looks = [look for look in drawn_looks(run) if labels.facet in look.shares]
-    if run.base and labels.facet in run.base.shares:
-        looks = [run.base, *looks]
-    # The base model stands one look's width before the first one, not at its step: that may be the same.
     steps = [float(look.step) for look in looks]
-    if len(looks) > 1 and looks[0] is run.base:
-        steps[0] = min(steps[0], steps[1] - max(1.0, 0.06 * (steps[-1] - steps[1])))
+    fills = list(labels.styles.values())
     if len(looks) == 1:
         looks, steps = looks * 2, [steps[0] - 0.5, steps[0] + 0.5]
     rows = [[labels.shares_of(look)[label] or 0.0 for look in looks] for label in labels.styles]
+    drawn = {"edgecolor": "white", "linewidth": 0.6}
     areas = axes.stackplot(
         steps,
         rows,
         labels=[_plain(label) for label in labels.styles],
-        colors=[colours[style.colour] for style in labels.styles.values()],
-        edgecolor="white",
-        linewidth=0.6,
+        colors=[colours[fill.colour] for fill in fills],
+        **drawn,
     )
-    for area, style in zip(areas, labels.styles.values(), strict=True):
-        area.set_hatch(_HATCHES[style.pattern])
-    axes.set(
-        xlabel="training step; at the left the base model" if run.base else "training step", ylabel="share of samples"
-    )
-    axes.set(ylim=(0, 1), xlim=(steps[0], steps[-1]))
+    for area, fill in zip(areas, fills, strict=True):
+        area.set_hatch(_HATCHES[fill.pattern])
+    left, right = steps[0], steps[-1]
+    if run.base and labels.facet in run.base.shares:
+        width = 0.06 * (right - left)
+        bottom = 0.0
+        for label, fill in labels.styles.items():
+            share = labels.shares_of(run.base)[label] or 0.0
+            colour, hatch = colours[fill.colour], _HATCHES[fill.pattern]
+            axes.bar(left - 1.2 * width, share, width, bottom=bottom, color=colour, hatch=hatch, **drawn)
+            bottom += share
+        left -= 1.7 * width
+    axes.set(xlabel="training step" + ("; the bar is the base model" if left < steps[0] else ""))
+    axes.set(ylabel="share of samples", ylim=(0, 1), xlim=(left, right))
     _mark_alarms(axes, run)
 
 

@@ -84,7 +84,7 @@ def area_chart(
         layout = spec["layout"]
         for label, style in palette.styles.items():
             colour = f"c:{style.colour}"
-            pattern = {"shape": style.pattern, "bgcolor": colour, "fgcolor": "c:ink", "size": 6, "solidity": 0.2}
+            pattern = {"shape": style.pattern, "bgcolor": colour, "fgcolor": "c:hatch", "size": 6, "solidity": 0.2}
             marker = {"color": colour, "line": {"color": "c:card", "width": 1}}
             bar: Spec = {"type": "bar", "name": plotly_text(label), "meta": label, "x": ["base"], "y": [shares[label]]}
             bar |= {"xaxis": "x2", "width": 0.96, "hovertemplate": "%{y:.1%}"}
@@ -94,7 +94,7 @@ def area_chart(
         layout["xaxis2"]["unifiedhovertitle"] = {"text": "base model"}
         layout["xaxis"]["domain"] = [_FIRST_STEP, 1]
         layout["yaxis"]["anchor"] = "x2"
-    return with_alarms(with_log(spec, [look.step for look in looks]) if len(looks) > 1 else spec, alarms)
+    return with_alarms(with_log(spec, [look.step for look in looks]) if len(looks) > 1 else spec, alarms, "mark")
 
 
 def panels(specs: Sequence[tuple[Spec, float]]) -> Spec:
@@ -125,9 +125,9 @@ def panels(specs: Sequence[tuple[Spec, float]]) -> Spec:
     return joined
 
 
-def with_alarms(spec: Spec, alarms: Sequence[int]) -> Spec:
+def with_alarms(spec: Spec, alarms: Sequence[int], colour: str = "bad") -> Spec:
     """Mark steps by vertical lines."""
-    line = {"color": "c:bad", "width": 1.5, "dash": "dash"}
+    line = {"color": f"c:{colour}", "width": 1.5, "dash": "dash"}
     marks = [
         {"type": "line", "xref": "x", "yref": "paper", "x0": step, "x1": step, "y0": 0, "y1": 1, "line": line}
         for step in dict.fromkeys(alarms)
