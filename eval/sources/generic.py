@@ -65,8 +65,6 @@ class JsonLines(Source):
                 cursor.offset, cursor.line = line.end, line.number
             else:
                 group.append(line)
-        if final and numbered is None and cursor.line == 0:
-            self.warn(f"{self.path} holds no samples.")
         if group and final:
             yield from self._samples(step, group, after_step)
             cursor.offset, cursor.line = group[-1].end, group[-1].number
@@ -83,8 +81,9 @@ class ParquetTable(Source):
     name = "Parquet table"
 
     def _steps(self, after_step: int, final: bool, cursor: Cursor) -> Iterator[Samples]:
-        if not final and not self.path.exists():
-            return
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if (not final and not size) or (cursor.offset and cursor.offset == size):
+            return  # not there yet, or read to its end before
         pieces: list[dict[str, list[Any]]] = []
         step, start, row = -1, 0, 0
         try:
@@ -107,14 +106,13 @@ class ParquetTable(Source):
                     if found > after_step or not pieces:
                         pieces.append({name: column[first:end] for name, column in columns.items()})
                 row += len(batch)
+            cursor.offset = size
         except DamagedFileError as error:
             if not final:
                 return  # its end, which holds the index, is not written yet
             if not self.skip_damaged:
                 raise
             self.warn(f"{error} What lies before was read.")
-        if row == 0:
-            self.warn(f"{self.path} holds no samples.")
         if pieces:
             yield from self._samples(step, pieces, start, after_step)
 

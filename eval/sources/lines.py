@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from eval.sources.errors import SourceError
+from eval.sources.errors import DamagedFileError, SourceError
 from eval.sources.source import Cursor, Source
 
 _parse = json.JSONDecoder().raw_decode  # json.loads without its two searches for white space: a tenth of its time
@@ -54,12 +54,13 @@ def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | 
         while True:
             try:
                 raw = file.readline()
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                if not source.skip_damaged and not isinstance(error, EOFError):
-                    raise SourceError(
-                        f"{path}, after line {number}: the compression is damaged ({error}). Copy the file again, or "
-                        "read what lies before with skip_damaged=True."
-                    ) from error
+            except (zlib.error, gzip.BadGzipFile) as error:
+                # Not to be skipped: a damaged stream repeats and alters text for a while before it is noticed.
+                raise DamagedFileError(
+                    f"{path}, near line {number}: the compression is damaged ({error}), and what was read so far may be "
+                    "altered. Copy the file again; what `gzip -t` accepts can be read."
+                ) from error
+            except EOFError:
                 source.warn(f"{path} is cut after line {number}: what the compressed file held beyond is lost.")
                 return
             if not raw:

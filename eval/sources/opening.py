@@ -131,7 +131,13 @@ def _kind_of_folder(path: Path) -> type[Source] | None:
         found = _kind_of_file(file)
         if found in (VerlRollouts, OpenRLHFSamples):
             return found
-    return None
+    # A run that has only begun: its folder is there, its first step is not.
+    begun: tuple[tuple[str, type[Source]], ...] = (("rollouts", RolloutLogSource), ("completions", TRLCompletions))
+    return next((kind for name, kind in begun if _is_empty_folder(path / name)), None)
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def _kind_of_file(path: Path) -> type[Source] | None:

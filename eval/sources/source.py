@@ -1,8 +1,4 @@
-"""What every kind of log can do: give samples step by step, and say what was wrong with it.
-
-Steps come in ascending order with one set of reward components; anything else is an error, for no chart and no test may
-average over it. What prompts share is followed from step to step (:mod:`eval.sources.templates`).
-"""
+"""What every kind of log can do: give samples step by step, and say what was wrong with it."""
 
 from __future__ import annotations
 
@@ -12,9 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eval.samples import Samples
-from eval.sources.errors import SourceError
-from eval.sources.sampling import PROMPT_TEMPLATE
-from eval.sources.templates import TemplateWatch
+from eval.sources.steadiness import Steadiness
 
 _MOST_WARNINGS = 100
 
@@ -56,7 +50,7 @@ class Source(ABC):
         self.warnings: list[str] = []
         self._topics: set[str] = set()
         self._cursor = Cursor()
-        self._followed = Steadiness()
+        self._followed = Steadiness(self.path, self.warn)
 
     def read(self, after_step: int = -1) -> Iterator[Samples]:
         """Yield the samples of each step, ascending, as the log stands now.
@@ -68,9 +62,13 @@ class Source(ABC):
             FileNotFoundError: There is no such file or folder.
             SourceError: The log is damaged, not of this kind, out of order, or its reward components change.
         """
-        steady = Steadiness()
+        steady = Steadiness(self.path, self.warn)
+        found = False
         for samples in self._steps(after_step, True, Cursor()):
-            yield steady.passed(samples, self)
+            found = True
+            yield steady.passed(samples)
+        if not found and after_step < 0:
+            self.warn(f"{self.path} holds no samples.")
 
     def poll(self, after_step: int = -1, final: bool = False) -> Iterator[Samples]:
         """Yield the steps that are whole, of a log that may be growing; for :func:`eval.sources.follow`.
@@ -85,7 +83,7 @@ class Source(ABC):
             SourceError: As :meth:`read`; a file that may still be in writing is none.
         """
         for samples in self._steps(after_step, final, self._cursor):
-            yield self._followed.passed(samples, self)
+            yield self._followed.passed(samples)
 
     def warn(self, text: str, topic: str | None = None) -> None:
         """Note something that a reader of the report should know; of a topic, the first occurrence only."""
@@ -97,53 +95,3 @@ class Source(ABC):
     @abstractmethod
     def _steps(self, after_step: int, final: bool, cursor: Cursor) -> Iterator[Samples]:
         """As :meth:`read` if ``final``, else as :meth:`poll`; ``cursor`` is moved past what was yielded."""
-
-
-class Steadiness:
-    """What must stay the same from step to step of one log."""
-
-    def __init__(self) -> None:
-        self._last: Samples | None = None
-        self._templates = TemplateWatch()
-
-    def passed(self, samples: Samples, source: Source) -> Samples:
-        """The samples with their prompts' template, components in the order of the first step.
-
-        Raises:
-            SourceError: The step is not above the last one, or has other components.
-        """
-        last = self._last
-        if last is not None:
-            if samples.step <= last.step:
-                raise SourceError(
-                    f"{source.path}: step {samples.step} comes after step {last.step}, expected ascending steps. If a "
-                    "resumed run wrote into the same log, delete what it repeats."
-                )
-            samples = _in_order(samples, last, source)
-        self._last = dataclasses.replace(
-            samples, prompt_ids=(), texts=(), rewards=samples.rewards[:0], completions=samples.completions[:0],
-            prompts=None, finish_reasons=None, tokens=None, depths=None, entropies=None, rows=None,
-        )  # fmt: skip
-        if samples.prompts is None:
-            return samples
-        template = self._templates.see(samples.prompts)
-        if template is None:
-            return samples
-        return dataclasses.replace(samples, sampling={**samples.sampling, PROMPT_TEMPLATE: template})
-
-
-def _in_order(samples: Samples, last: Samples, source: Source) -> Samples:
-    new, old = samples.components, last.components
-    if new == old or not old:  # a run whose first completions held no answer does not know its components yet
-        return samples
-    if set(new) == set(old):
-        return dataclasses.replace(
-            samples, components=old, rewards=samples.rewards[:, [new.index(name) for name in old]]
-        )
-    added, lost = sorted(set(new) - set(old)), sorted(set(old) - set(new))
-    what = [f"{verb} {', '.join(map(repr, names))}" for verb, names in (("gains", added), ("lacks", lost)) if names]
-    raise SourceError(
-        f"{source.path}: step {samples.step} {' and '.join(what)} against the reward components of step {last.step}, "
-        f"expected {', '.join(map(repr, old)) or 'none'} at every step. Rewards of different kinds are not averaged: "
-        "split the log there, write null where a component does not apply, or name the ones to read with components=."
-    )

@@ -47,6 +47,8 @@ class TRLCompletions(Source):
             return
         files = completion_files(self.path)
         first = next((i for i, (step, _) in enumerate(files) if step > after_step), len(files))
+        if first == len(files):
+            return
         previous: Samples | None = None
         previous_step = -1  # also of files that only repeat the batch before
         for i, (step, path) in list(enumerate(files))[max(0, first - 1) :]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 
@@ -61,6 +62,23 @@ def test_lines_that_are_no_record_are_left_out_on_request_and_named(tmp_path, re
     source = jsonl(tmp_path, GOOD, record, GOOD, skip_damaged=True)
     assert [len(samples) for samples in source.read()] == [2]
     assert len(source.warnings) == 1 and "line 2" in source.warnings[0]
+
+
+@pytest.mark.parametrize("skip_damaged", [False, True])
+def test_damaged_compression_is_named_and_never_skipped_for_it_may_alter_texts(tmp_path, skip_damaged):
+    rng = np.random.default_rng(0)
+    texts = ["".join(map(chr, rng.integers(32, 127, 200))) for _ in range(3000)]
+    whole = gzip.compress(jsonl_text([{**GOOD, "step": i, "completion": t} for i, t in enumerate(texts)]))
+    data = bytearray(whole)
+    data[len(data) // 2 : len(data) // 2 + 4000] = b"\xff" * 4000
+    (tmp_path / "log.jsonl.gz").write_bytes(bytes(data))
+    with pytest.raises(SourceError, match=r"log\.jsonl\.gz"):
+        list(open_source(tmp_path / "log.jsonl.gz", skip_damaged=skip_damaged).read())
+    data[len(data) // 2 : len(data) // 2 + 4000] = whole[len(data) // 2 : len(data) // 2 + 4000]
+    data[-8] ^= 1  # of the checksum
+    (tmp_path / "log.jsonl.gz").write_bytes(bytes(data))
+    with pytest.raises(DamagedFileError, match=r"near line 3000: the compression is damaged \(CRC"):
+        list(open_source(tmp_path / "log.jsonl.gz", skip_damaged=skip_damaged).read())
 
 
 def test_warnings_stop_at_a_hundred(tmp_path):

@@ -6,6 +6,8 @@ import json
 import threading
 import time
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from eval.sources import DamagedFileError, SourceError, follow, open_source
@@ -96,6 +98,22 @@ def test_line_numbers_count_from_the_beginning_of_the_file(tmp_path):
     bad = jsonl_text([{"step": 6, "prompt": "p", "completion": 3, "reward": 1.0}])
     with pytest.raises(SourceError, match="line 19: 'completion' is 3"):
         followed(open_source(path, kind="jsonl"), appender(path, jsonl_text(generic_records(LOG))), appender(path, bad))
+
+
+def test_a_table_that_appears_is_read_once(tmp_path):
+    path = tmp_path / "log.parquet"
+    table = pa.Table.from_pylist(generic_records(LOG))
+    source = open_source(path, kind="parquet")
+
+    def half():
+        pq.write_table(table, path)
+        whole.append(path.read_bytes())
+        path.write_bytes(whole[0][:-30])
+
+    whole = []
+    writer = Writer(lambda: None, half, lambda: None, lambda: path.write_bytes(whole[0]), lambda: None)
+    seen = [(samples.step, len(writer.acts)) for samples in follow(source, 0, writer.stop)]
+    assert seen == [(step, 1) for step in range(6)]
 
 
 def test_completions_in_the_middle_of_being_written_are_waited_for(tmp_path):

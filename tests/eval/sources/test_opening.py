@@ -42,6 +42,17 @@ def test_of_a_run_with_both_our_log_is_read_for_it_knows_answers(tmp_path):
     assert open_source(tmp_path, kind="trl").name == "TRL completions"
 
 
+@pytest.mark.parametrize(("name", "kind"), [("rollouts", "VPO rollout log"), ("completions", "TRL completions")])
+def test_a_run_that_has_only_begun_is_known_by_its_folder(name, kind, tmp_path):
+    (tmp_path / name).mkdir()
+    source = open_source(tmp_path)
+    assert source.name == kind and list(source.read()) == []
+    assert source.warnings == [f"{tmp_path / name} holds no samples."]
+    (tmp_path / name / "notes.txt").write_text("x")
+    with pytest.raises(SourceError, match=f"holds {name}: expected"):
+        open_source(tmp_path)
+
+
 @pytest.mark.parametrize("form", ["trl", "verl", "openrlhf"])
 def test_one_file_of_a_folder_is_a_log_too(form, tmp_path):
     path = WRITERS[form](tmp_path, LOG)
