@@ -120,7 +120,7 @@ class Cascade:
         if passed and any(rests):
             others = self._some([answers[i] for i in passed], rests)
             for i, rest, found in zip(passed, rests, others, strict=True):
-                results[i] = self._fill(rest, found, measured[i].vector)
+                results[i] = self._fill(rest, found, measured[i])
         else:
             for i in passed:
                 results[i] = measured[i]
@@ -137,12 +137,13 @@ class Cascade:
             )
         return evaluations
 
-    def _fill(self, components: Sequence[int], found: Evaluation, before: Vector | None = None) -> Evaluation:
+    def _fill(self, components: Sequence[int], found: Evaluation, before: Evaluation | None = None) -> Evaluation:
         """Put rewards at their components; the others as they were, or at the floor."""
-        vector = list(before or (self._floor,) * self._problem.num_components)
+        vector = list(before.vector if before else (self._floor,) * self._problem.num_components)
         for component, reward in zip(components, found.vector, strict=True):
             vector[component] = float(reward)
-        return Evaluation(vector=tuple(vector), status=found.status, artifact=found.artifact)
+        said = [text for text in (before.artifact if before else "", found.artifact) if text]
+        return Evaluation(vector=tuple(vector), status=found.status, artifact="\n".join(said))
 
     def _passes(self, first: Sequence[int], vector: Vector) -> bool:
         return self._mean(first, vector) >= self._bar

@@ -56,10 +56,11 @@ class Task(Protocol):
     """The part of a vpo task that search uses; see `vpo.tasks.protocol`.
 
     Used where they are there: ``components``, the names of the rewards; ``concurrency``, answers that may be scored at
-    the same time, by threads; ``mutation_prefix(answer, row, rng: random.Random, num_answers) -> str``, a completion
-    cut within its first answer, for the policy to continue; ``feedback(answer, row, vector) -> str``, what went wrong
-    with an answer that scored ``vector``, for the next prompt; ``vocabulary``, which says that the policy knows no
-    other words.
+    the same time, by threads; ``score_some(answer, row, components: Sequence[int]) -> Sequence[float]``, the rewards of
+    some components that apply, measured alone, for a `search.cascade.Cascade`; ``mutation_prefix(answer, row, rng:
+    random.Random, num_answers) -> str``, a completion cut within its first answer, for the policy to continue;
+    ``feedback(answer, row, vector) -> str``, what went wrong with an answer that scored ``vector``, for the next
+    prompt; ``vocabulary``, which says that the policy knows no other words.
     """
 
     @property
@@ -78,6 +79,8 @@ class TaskProblem:
     Components that do not apply to the row (None in the task's vector) are left out: of vectors, of names, and of w*,
     whose other weights are scaled to the same sum, so that full marks are worth as much on every row.
 
+    Of a task with ``score_some`` the problem has ``evaluate_some``, see `search.cascade.PartlyEvaluable`.
+
     Args:
         task: Scores answers and names w*.
         row: A row of ``task.dataset(...)`` whose ``prompt`` already asks for the answers.
@@ -88,7 +91,8 @@ class TaskProblem:
             draw. "auto": chat prompts by a prompt, text by a prefix if the task has it, else by a prompt, and not at
             all if the task has a vocabulary of its own, in which no search prompt can be written.
         feedback: ``feedback(answer, row, vector) -> str``, what went wrong with an answer, shown in the next prompt;
-            None for the task's own. ``vector`` is the task's, with None where a component does not apply.
+            None for the task's own. ``vector`` is the task's, with None where a component does not apply, or was not
+            measured.
 
     Raises:
         ValueError: The row has no prompt, or candidates cannot be varied as asked.
@@ -117,6 +121,13 @@ class TaskProblem:
         self.prompt: Prompt = row["prompt"]
         self.num_answers: int = answer_format.num_answers
         self.id: str = id if id is not None else _prompt_id(row["prompt"])
+        if hasattr(task, "score_some"):
+            self.evaluate_some = self._evaluate_some
+
+    @property
+    def num_components(self) -> int:
+        """D', components that apply to the row."""
+        return sum(self._which())
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -155,17 +166,8 @@ class TaskProblem:
         Raises:
             ValueError: A component applies to some answers of the row and not to others.
         """
-        workers = min(getattr(self._task, "concurrency", 1), len(answers))
-        if workers > 1:
-            with ThreadPoolExecutor(workers) as pool:
-                found = list(pool.map(lambda answer: self._task.score(answer, self._row), answers))
-        else:
-            found = [self._task.score(answer, self._row) for answer in answers]
-        vectors = [self._restricted(each) for each in found]
-        if self._feedback is None:
-            return vectors
-        reports = [self._feedback(answer, self._row, each) for answer, each in zip(answers, found, strict=True)]
-        return [Evaluation(vector=v, artifact=text) for v, text in zip(vectors, reports, strict=True)]
+        found = self._each(answers, lambda _, answer: self._task.score(answer, self._row))
+        return self._reported(answers, [self._restricted(each) for each in found], found)
 
     def scalar(self, vector: Vector) -> float:
         """Give w* . vector.
@@ -193,6 +195,38 @@ class TaskProblem:
                 prompt=search_prompt(self.prompt, self._answer_format, self.components, parent, inspirations)
             )
         return None
+
+    def _evaluate_some(
+        self, answers: Sequence[str], components: Sequence[Sequence[int]]
+    ) -> Sequence[Vector | Evaluation]:
+        """Score each answer on some of the D' components; what is not asked for is not measured."""
+        which = self._which()
+        numbers = [number for number, applies in enumerate(which) if applies]  # of the task's own D
+        asked = [[numbers[component] for component in each] for each in components]
+        score_some = self._task.score_some  # type: ignore[attr-defined]
+        vectors = self._each(answers, lambda place, answer: score_some(answer, self._row, asked[place]))
+        whole: list[list[float | None]] = [[None] * len(which) for _ in answers]
+        for full, places, vector in zip(whole, asked, vectors, strict=True):
+            for place, reward in zip(places, vector, strict=True):
+                full[place] = reward
+        return self._reported(answers, [tuple(map(float, vector)) for vector in vectors], whole)
+
+    def _each(self, answers: Sequence[str], score: Callable[[int, str], Any]) -> list[Any]:
+        """Score answers, as many at a time as the task allows."""
+        workers = min(getattr(self._task, "concurrency", 1), len(answers))
+        if workers <= 1:
+            return list(map(score, range(len(answers)), answers))
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(score, range(len(answers)), answers))
+
+    def _reported(
+        self, answers: Sequence[str], vectors: Sequence[Vector], found: Sequence[Sequence[float | None]]
+    ) -> Sequence[Vector | Evaluation]:
+        """Vectors with what the task says of them; ``found`` has all D components, None for what was not measured."""
+        if self._feedback is None:
+            return vectors
+        reports = [self._feedback(answer, self._row, each) for answer, each in zip(answers, found, strict=True)]
+        return [Evaluation(vector=v, artifact=text) for v, text in zip(vectors, reports, strict=True)]
 
     def _which(self) -> tuple[bool, ...]:
         """Which components apply: what the first answer showed, else what an empty one shows."""
