@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from search.each import score_each
 from search.records import Candidate, Evaluation, Prompt, Variation, Vector
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ class Problem(Protocol):
         ...
 
     def evaluate(self, answers: Sequence[str]) -> Sequence[Vector | Evaluation]:
-        """Score distinct answers: one (D,) vector each, in order. Must be a function of the answer alone."""
+        """Score distinct answers: one (D,) vector each, in order. Must be a function of the answer alone.
+
+        Raises:
+            InfrastructureError: See `vpo.infrastructure`: some could not be scored, through no fault of theirs. It may
+                hold what was found of the others; the rest is tried again.
+        """
         ...
 
     def scalar(self, vector: Vector) -> float:
@@ -165,9 +170,9 @@ class TaskProblem:
 
         Raises:
             ValueError: A component applies to some answers of the row and not to others.
+            InfrastructureError: The task could not score some, through no fault of theirs.
         """
-        found = self._each(answers, lambda _, answer: self._task.score(answer, self._row))
-        return self._reported(answers, [self._restricted(each) for each in found], found)
+        return self._scored(answers, lambda _, answer: self._task.score(answer, self._row), self._restricted)
 
     def scalar(self, vector: Vector) -> float:
         """Give w* . vector.
@@ -204,29 +209,30 @@ class TaskProblem:
         numbers = [number for number, applies in enumerate(which) if applies]  # of the task's own D
         asked = [[numbers[component] for component in each] for each in components]
         score_some = self._task.score_some  # type: ignore[attr-defined]
-        vectors = self._each(answers, lambda place, answer: score_some(answer, self._row, asked[place]))
-        whole: list[list[float | None]] = [[None] * len(which) for _ in answers]
-        for full, places, vector in zip(whole, asked, vectors, strict=True):
-            for place, reward in zip(places, vector, strict=True):
-                full[place] = reward
-        return self._reported(answers, [tuple(map(float, vector)) for vector in vectors], whole)
 
-    def _each(self, answers: Sequence[str], score: Callable[[int, str], Any]) -> list[Any]:
-        """Score answers, as many at a time as the task allows."""
-        workers = min(getattr(self._task, "concurrency", 1), len(answers))
-        if workers <= 1:
-            return list(map(score, range(len(answers)), answers))
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(score, range(len(answers)), answers))
+        def whole(place: int, answer: str) -> list[float | None]:
+            found: list[float | None] = [None] * len(which)
+            for number, reward in zip(asked[place], score_some(answer, self._row, asked[place]), strict=True):
+                found[number] = reward
+            return found
 
-    def _reported(
-        self, answers: Sequence[str], vectors: Sequence[Vector], found: Sequence[Sequence[float | None]]
+        return self._scored(answers, whole, lambda found: tuple(float(each) for each in found if each is not None))
+
+    def _scored(
+        self,
+        answers: Sequence[str],
+        score: Callable[[int, str], Sequence[float | None]],
+        vector: Callable[[Sequence[float | None]], Vector],
     ) -> Sequence[Vector | Evaluation]:
-        """Vectors with what the task says of them; ``found`` has all D components, None for what was not measured."""
-        if self._feedback is None:
-            return vectors
-        reports = [self._feedback(answer, self._row, each) for answer, each in zip(answers, found, strict=True)]
-        return [Evaluation(vector=v, artifact=text) for v, text in zip(vectors, reports, strict=True)]
+        """Vectors with what the task says of them; ``score`` gives all D components, None for what is not measured."""
+
+        def one(place: int, answer: str) -> Vector | Evaluation:
+            found = score(place, answer)
+            if self._feedback is None:
+                return vector(found)
+            return Evaluation(vector=vector(found), artifact=self._feedback(answer, self._row, found))
+
+        return score_each(answers, one, getattr(self._task, "concurrency", 1))
 
     def _which(self) -> tuple[bool, ...]:
         """Which components apply: what the first answer showed, else what an empty one shows."""

@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from search.problems.shared_sandbox import run_jobs
+from search.each import raise_failures
+from search.problems.shared_sandbox import failure, run_jobs
 from search.records import Evaluation, Status
 from vpo.sandbox import Job, Limits, Result, Sandbox
 from vpo.tasks.code.program import extract_program
@@ -82,7 +83,7 @@ class ProgramEvaluator:
         """Score programs, at the same time as far as the sandbox has workers.
 
         Raises:
-            SandboxFailure: A program could not be run, through no fault of its own.
+            InfrastructureError: A program could not be run, through no fault of its own.
         """
         programs = [extract_program(each) if each.lstrip().startswith("```") else each for each in candidates]
         jobs = [
@@ -90,7 +91,13 @@ class ProgramEvaluator:
             for each in programs
         ]
         found = run_jobs(jobs, self._sandbox)
-        return [self._judge(program, results) for program, results in zip(programs, found, strict=True)]
+        failures = [failure(results) for results in found]
+        judged = [
+            None if failed else self._judge(program, results)
+            for program, results, failed in zip(programs, found, failures, strict=True)
+        ]
+        raise_failures(judged, failures)
+        return [each for each in judged if each is not None]
 
     def extra_cases(self, program: str) -> list[list[Any]]:
         """Further cases that a subclass wants run, for :meth:`check`; they earn nothing."""
