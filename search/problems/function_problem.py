@@ -32,7 +32,8 @@ class FunctionProblem:
         evaluate: ``evaluate(candidate: str)``, a function of the candidate alone. More is better in every component. An
             exception makes the candidate an "error" with the traceback as its artifact; only a
             `vpo.infrastructure.InfrastructureError` does not, after which the search tries again. If it has a method
-            ``batch(candidates)``, that is called instead, with all new candidates of a batch at once.
+            ``batch(candidates)``, that is called instead, with all new candidates of a batch at once; with
+            ``batch_some(candidates, components)``, the problem can be measured in part, for a `search.cascade.Cascade`.
         prompt: What the policy is asked, as text or chat messages, without a request for tagged answers.
         w_star: The scalar that the user finally wants: a weight for each component, by name or in order. Needless with
             one component; equal weights by default.
@@ -84,7 +85,14 @@ class FunctionProblem:
         self.floor: Vector = _floor(floor, len(self.components))
         self._parse = parse
         self._language = language
+        if hasattr(evaluate, "batch_some"):
+            self.evaluate_some = self._evaluate_some
         self.id: str = id if id is not None else _hash(self.prompt)
+
+    @property
+    def num_components(self) -> int:
+        """D."""
+        return len(self.components)
 
     def parse(self, text: str) -> list[str]:
         """Read the answers of a completion."""
@@ -100,14 +108,7 @@ class FunctionProblem:
         batch = getattr(self._evaluate, "batch", None)
         if batch is None:
             return score_each(answers, lambda _, answer: self._checked(self._call(answer)))
-        try:
-            found = list(batch(answers))
-        except InfrastructureError as error:
-            known = [None if each is None else self._checked(each) for each in error.found]
-            raise InfrastructureError(str(error), known) from error
-        if len(found) != len(answers):
-            raise ValueError(f"batch() gave {len(found)} scores for {len(answers)} candidates: expected one each.")
-        return [self._checked(each) for each in found]
+        return self._batch(lambda: batch(answers), [range(self.num_components)] * len(answers))
 
     def scalar(self, vector: Vector) -> float:
         """Give w* . vector.
@@ -125,6 +126,21 @@ class FunctionProblem:
             self.prompt, self.answer_format, self.components, parent, inspirations, language=self._language
         )
         return Variation(prompt=prompt)
+
+    def _evaluate_some(self, answers: Sequence[str], components: Sequence[Sequence[int]]) -> list[Evaluation]:
+        batch_some = self._evaluate.batch_some  # type: ignore[attr-defined]
+        return self._batch(lambda: batch_some(answers, components), components)
+
+    def _batch(self, call: Callable[[], Sequence[Score]], components: Sequence[Sequence[int]]) -> list[Evaluation]:
+        try:
+            found = list(call())
+        except InfrastructureError as error:
+            pairs = zip(error.found, components, strict=False)
+            known = [None if each is None else self._checked(each, wanted) for each, wanted in pairs]
+            raise InfrastructureError(str(error), known) from error
+        if len(found) != len(components):
+            raise ValueError(f"batch() gave {len(found)} scores for {len(components)} candidates: expected one each.")
+        return [self._checked(each, wanted) for each, wanted in zip(found, components, strict=True)]
 
     def _call(self, answer: str) -> Score:
         if self._limit_s is None:
@@ -148,16 +164,18 @@ class FunctionProblem:
             text = "".join(traceback.format_exception(type(error), error, trace)).strip()
             return Evaluation(vector=self.floor, status="error", artifact=text[-_MOST_TRACEBACK:])
 
-    def _checked(self, found: Score) -> Evaluation:
-        evaluation = found if isinstance(found, Evaluation) else Evaluation(vector=self._vector(found))
-        vector = self._vector(evaluation.vector)
-        wrong = [f"{n} = {v}" for n, v in zip(self.components, vector, strict=True) if not math.isfinite(v)]
+    def _checked(self, found: Score, components: Sequence[int] | None = None) -> Evaluation:
+        numbers = range(self.num_components) if components is None else components
+        names = [self.components[number] for number in numbers]
+        evaluation = found if isinstance(found, Evaluation) else Evaluation(vector=self._vector(found, names))
+        vector = self._vector(evaluation.vector, names)
+        wrong = [f"{n} = {v}" for n, v in zip(names, vector, strict=True) if not math.isfinite(v)]
         if wrong:
-            return Evaluation(vector=self.floor, status="invalid", artifact=f"not a finite score: {', '.join(wrong)}")
+            floor = tuple(self.floor[number] for number in numbers)
+            return Evaluation(vector=floor, status="invalid", artifact=f"not a finite score: {', '.join(wrong)}")
         return Evaluation(vector=vector, status=evaluation.status, artifact=evaluation.artifact)
 
-    def _vector(self, found: Any) -> Vector:
-        names = self.components
+    def _vector(self, found: Any, names: Sequence[str]) -> Vector:
         if isinstance(found, Mapping):
             if set(found) != set(names):
                 raise ValueError(

@@ -112,7 +112,8 @@ class Sandbox(JobPool):
             for _ in range(_TRIES):
                 results = []
                 try:
-                    for record in worker.run(payload, limits.longest(len(job.cases))):
+                    more = () if job.turns is None else (job.turns,)
+                    for record in worker.run(payload, limits.longest(len(job.cases)), *more):
                         results.append(verdict(record, job.entry is not None, limits))
                     reason = "the supervisor left cases out"
                 except (Lost, OSError) as error:
