@@ -13,6 +13,7 @@ import numpy as np
 
 from eval.formats import RuleTaxonomy, Taxonomy
 from eval.metrics import best_at_k_sets, distinct_answers, label_shares, pool_l1
+from eval.prompt_weights import prompt_weights
 from eval.rollouts import RolloutLogError, pools
 
 LabelFunction = Callable[[str, dict[str, Any]], str]
@@ -31,7 +32,8 @@ class Look:
         pool_l1: Mean L1 distance between the reward vectors of two answers of a pool; None without a pair.
         distinct: Different answers in a pool.
         pool_size: Answers in a pool, to read ``distinct`` against.
-        best_at_1: Utility under w* of the first answer of a completion.
+        best_at_1: Utility under w* of the first answer of a completion; w* is rescaled to the components that a prompt
+            has (`eval.prompt_weights`).
         best_of_pool: Utility under w* of a pool's best answer.
         set_reward: Score under the run's objective.
         answers_per_completion: Answers that could be read.
@@ -116,7 +118,8 @@ def look_at(
     for pool in seen:
         if pool.exists.sum() >= 2:
             distances.append(float(pool_l1(pool.rewards[pool.exists])))
-        utility = pool.rewards @ weights  # (C, M); missing answers are worth 0
+        (own,) = prompt_weights(weights, pool.has[None])
+        utility = pool.rewards @ own  # (C, M); missing answers are worth 0
         firsts.append(float(best_at_k_sets(utility, 1)))
         bests.append(float(utility.max()))
     by_component = zip(*(vector for row in rows for vector in row["rewards"]), strict=True)

@@ -192,6 +192,7 @@ class Pool:
     prompt_id: str
     rewards: NDArray[np.float64]  # (C, M, D), zeros where there is no answer or a component does not apply
     exists: NDArray[np.bool_]  # (C, M)
+    has: NDArray[np.bool_]  # (D,) components that apply to one answer at least; all of them where there is no answer
     answers: tuple[tuple[str, ...], ...]
 
 
@@ -216,6 +217,7 @@ def pools(rows: list[dict[str, Any]], num_answers: int, num_components: int | No
     for prompt_id, members in groups.items():
         rewards = np.zeros((len(members), num_answers, dim))
         exists = np.zeros((len(members), num_answers), dtype=bool)
+        has = np.zeros(dim, dtype=bool)
         for c, row in enumerate(members):
             if len(row["rewards"]) > num_answers:
                 raise RolloutLogError(
@@ -229,5 +231,7 @@ def pools(rows: list[dict[str, Any]], num_answers: int, num_components: int | No
                         "component. Look at the runs of different tasks apart."
                     )
                 rewards[c, m], exists[c, m] = [0.0 if value is None else value for value in vector], True
-        result.append(Pool(prompt_id, rewards, exists, tuple(tuple(row["answers"]) for row in members)))
+                has |= [value is not None for value in vector]
+        has |= not has.any()
+        result.append(Pool(prompt_id, rewards, exists, has, tuple(tuple(row["answers"]) for row in members)))
     return result

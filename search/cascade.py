@@ -19,9 +19,11 @@ import random
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
+from search.each import raise_failures
 from search.problem import Problem
 from search.records import Candidate, Evaluation, Variation, Vector
 from search.seeds import stable_hash
+from vpo.infrastructure import RETRIED
 
 
 class PartlyEvaluable(Problem, Protocol):
@@ -75,6 +77,7 @@ class Cascade:
             raise ValueError(f"bar is {bar} and floor {floor}, expected finite rewards: 0 is the usual floor.")
         self._problem = cast(PartlyEvaluable, problem)
         self._share, self._bar, self._floor, self._seed = share, bar, floor, seed
+        self._halves: dict[str, Evaluation] = {}  # first stages of answers whose second one failed, for the next try
         self.id, self.prompt, self.num_answers = problem.id, problem.prompt, problem.num_answers
         canonical = getattr(problem, "canonical", None)
         if canonical is not None:
@@ -107,42 +110,72 @@ class Cascade:
         return sorted(rng.sample(range(num), max(1, round(self._share * num))))
 
     def evaluate(self, answers: Sequence[str]) -> list[Evaluation]:
-        """Measure all answers on their first components, and those that pass on the others."""
+        """Measure all answers on their first components, and those that pass on the others.
+
+        Raises:
+            InfrastructureError: Some could not be measured, through no fault of theirs.
+        """
         num = self._problem.num_components
         firsts = [self.first_stage(answer) for answer in answers]
-        measured = [self._fill(first, found) for first, found in zip(firsts, self._some(answers, firsts), strict=True)]
-        passed = [i for i, each in enumerate(measured) if each.status == "ok" and self._passes(firsts[i], each.vector)]
-        rests = [[c for c in range(num) if c not in set(firsts[i])] for i in passed]
-        results = [
-            each if each.status != "ok" else self._screened(first, each)
-            for first, each in zip(firsts, measured, strict=True)
-        ]
-        if passed and any(rests):
-            others = self._some([answers[i] for i in passed], rests)
-            for i, rest, found in zip(passed, rests, others, strict=True):
-                results[i] = self._fill(rest, found, measured[i].vector)
-        else:
-            for i in passed:
-                results[i] = measured[i]
-        return results
+        measured = [self._halves.pop(answer, None) for answer in answers]  # of a try that failed later
+        new = [i for i, each in enumerate(measured) if each is None]
+        failed: dict[int, Exception] = {}
+        for i, found in self._some(new, answers, firsts, failed):
+            measured[i] = self._fill(firsts[i], found)
+        results: list[Evaluation | None] = list(measured)
+        passed: list[int] = []
+        rests: list[list[int]] = [[] for _ in answers]
+        for i, each in enumerate(measured):
+            if each is None or each.status != "ok":
+                continue
+            if not self._passes(firsts[i], each.vector):
+                results[i] = self._screened(firsts[i], each)
+            elif rest := sorted(set(range(num)) - set(firsts[i])):
+                passed.append(i)
+                rests[i] = rest
+        for i, found in self._some(passed, answers, rests, failed):
+            results[i] = self._fill(rests[i], found, measured[i])
+        for i in failed:
+            if (half := measured[i]) is not None:
+                self._halves[answers[i]] = half
+        raise_failures(results, [failed.get(i) for i in range(len(answers))])
+        return [each for each in results if each is not None]
 
-    def _some(self, answers: Sequence[str], components: Sequence[Sequence[int]]) -> list[Evaluation]:
-        found = self._problem.evaluate_some(answers, components)
-        evaluations = [each if isinstance(each, Evaluation) else Evaluation(vector=each) for each in found]
-        lengths, wanted = [len(each.vector) for each in evaluations], [len(each) for each in components]
+    def _some(
+        self,
+        places: Sequence[int],
+        answers: Sequence[str],
+        components: Sequence[Sequence[int]],
+        failed: dict[int, Exception],
+    ) -> list[tuple[int, Evaluation]]:
+        """Measure the answers at some places; those that could not be measured are noted in ``failed``."""
+        if not places:
+            return []
+        asked = [components[i] for i in places]
+        try:
+            found: Sequence[Any] = self._problem.evaluate_some([answers[i] for i in places], asked)
+        except RETRIED as error:
+            found = getattr(error, "found", ()) or [None] * len(places)
+            failed.update((i, error) for i, each in zip(places, found, strict=True) if each is None)
+        evaluations = [
+            each if each is None or isinstance(each, Evaluation) else Evaluation(vector=each) for each in found
+        ]
+        wanted = [len(each) for each in asked]
+        lengths = [num if each is None else len(each.vector) for each, num in zip(evaluations, wanted, strict=True)]
         if lengths != wanted:
             raise ValueError(
                 f"evaluate_some() of problem {self.id!r} gave {lengths[:5]}... rewards, expected {wanted[:5]}...: give "
                 "one reward for each component asked for."
             )
-        return evaluations
+        return [(i, each) for i, each in zip(places, evaluations, strict=True) if each is not None]
 
-    def _fill(self, components: Sequence[int], found: Evaluation, before: Vector | None = None) -> Evaluation:
+    def _fill(self, components: Sequence[int], found: Evaluation, before: Evaluation | None = None) -> Evaluation:
         """Put rewards at their components; the others as they were, or at the floor."""
-        vector = list(before or (self._floor,) * self._problem.num_components)
+        vector = list(before.vector if before else (self._floor,) * self._problem.num_components)
         for component, reward in zip(components, found.vector, strict=True):
             vector[component] = float(reward)
-        return Evaluation(vector=tuple(vector), status=found.status, artifact=found.artifact)
+        said = [text for text in (before.artifact if before else "", found.artifact) if text]
+        return Evaluation(vector=tuple(vector), status=found.status, artifact="\n".join(said))
 
     def _passes(self, first: Sequence[int], vector: Vector) -> bool:
         return self._mean(first, vector) >= self._bar

@@ -20,18 +20,20 @@ from search.budget import Budget
 from search.evaluator_pool import EvaluatorPool
 from search.journal import Journal
 from search.ledger import Ledger
+from search.patience import GaveUpError
 from search.problem import Problem
 from search.problem_run import ProblemRun
 from search.procedures import Procedure
 from search.progress import Progress, Reporter
 from search.records import Sampling, SearchResult
+from search.retry import Backoff
 from search.rounds import Rounds
 from search.samplers import Sampler, StreamingSampler
 from search.settings import Settings, check_problems
 from search.stream import Stream, restore
 from search.window import Window
 
-__all__ = ["Progress", "SearchInterrupted", "run_search"]
+__all__ = ["GaveUpError", "Progress", "SearchInterrupted", "run_search"]
 
 
 class SearchInterrupted(KeyboardInterrupt):
@@ -55,6 +57,7 @@ def run_search(
     max_in_flight: int | None = None,
     evaluators: int | Executor = 1,
     target: float | None = None,
+    retry: Backoff | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[SearchResult]:
     """Search all problems until their budgets are spent, or they are solved.
@@ -83,6 +86,9 @@ def run_search(
             several threads at once.
         target: A scalar that solves a problem: its search ends with the first told result that reaches it. In a
             stream, requests that would be told later are cut off; see ``SearchResult.aborted_tokens`` for their bill.
+        retry: How often and how patiently evaluation and sampling are tried again where machinery failed
+            (``vpo.infrastructure.InfrastructureError``, ``ConnectionError``): by default 6 times, after up to 1, 2, 4,
+            ... s; ``Backoff(max_retries=0)`` for never. Only what failed is tried again.
         clock: Seconds from any moment on; for tests.
 
     Returns:
@@ -92,8 +98,10 @@ def run_search(
         ValueError: No problems, equal ids, a batch below 1, a budget too small for one request, settings that do not go
             together, or a sampler or problem that breaks its contract.
         LedgerError: The ledger is damaged, in use, or belongs to another run.
-        SearchInterrupted: Ctrl-C. Evaluations under way were finished and written down.
+        SearchInterrupted: Ctrl-C. Evaluations under way that ended within 5 s were written down.
+        GaveUpError: Machinery failed too often. What was found is in the ledger, and the same call goes on from there.
     """
+    retry = retry or Backoff()
     check_problems(problems)
     settings = Settings(
         budget=budget_per_problem,
@@ -122,12 +130,19 @@ def run_search(
         try:
             journal.preload({run.problem.id: run for run in runs})
             if settings.mode == "rounds":
-                play_rounds(settings, runs, sampler, journal, pool, may_send=may_send, on_round=reporter.round_done)
+                play_rounds(
+                    settings, runs, sampler, journal, pool, may_send=may_send, on_round=reporter.round_done, retry=retry
+                )
             else:
-                _stream(settings, runs, sampler, journal, pool, limit, may_send, reporter)
+                options = {"max_in_flight": limit, "may_send": may_send, "on_told": reporter.told, "retry": retry}
+                _stream(settings, runs, sampler, journal, pool, options)
+                reporter.stream_stands()
             journal.check_all_asked()
         except KeyboardInterrupt as stop:
             raise SearchInterrupted(_how_to_resume(runs, ledger_path)) from stop
+        except GaveUpError as stop:
+            how = _how_to_resume(runs, ledger_path)
+            raise GaveUpError(f"{stop} The search {how}") from stop.__cause__
     return [run.report() for run in runs]
 
 
@@ -140,9 +155,10 @@ def play_rounds(
     *,
     may_send: Callable[[], bool],
     on_round: Callable[[int, int], None],
+    retry: Backoff,
 ) -> None:
     """Play all rounds of a run; without a sampler, those that are recorded."""
-    options: dict[str, Any] = {"batch": settings.batch, "overlap": settings.overlap}
+    options: dict[str, Any] = {"batch": settings.batch, "overlap": settings.overlap, "retry": retry}
     Rounds(runs, sampler, journal, pool, may_send=may_send, on_round=on_round, **options).play()
 
 
@@ -157,20 +173,16 @@ def _stream(
     sampler: Any,
     journal: Journal,
     pool: EvaluatorPool,
-    max_in_flight: int,
-    may_send: Callable[[], bool],
-    reporter: Reporter,
+    options: dict[str, Any],
 ) -> None:
     windows = make_windows(settings, runs)
 
     async def work() -> None:
-        options: dict[str, Any] = {"max_in_flight": max_in_flight, "may_send": may_send, "on_told": reporter.told}
         await Stream(sampler, journal, pool, **options).run(restore(windows, journal))
 
     _run(work)
     for window in windows.values():
         window.close(journal.cut_off(window.run))
-    reporter.stream_stands()
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

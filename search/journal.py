@@ -15,7 +15,16 @@ from search.ledger import Ledger, LedgerError
 from search.outcomes import Judged
 from search.problem_run import ProblemRun, Ticket
 from search.records import Generation
-from search.rows import Row, abort_row, answers_of, evaluation_row, generation_of, generation_row, same_request
+from search.rows import (
+    Row,
+    abort_row,
+    answers_of,
+    evaluation_row,
+    generation_of,
+    generation_row,
+    partial_row,
+    same_request,
+)
 
 _SYNC_EVERY_S = 1.0
 
@@ -47,6 +56,7 @@ class Journal:
         self._ledger, self._path, self._clock = ledger, path, clock
         self._generations = {_key(row): row for row in rows if row["kind"] == "generation"}
         self._answers = {_key(row): row for row in rows if row["kind"] == "evaluation"}
+        self._partial = [row for row in rows if row["kind"] == "partial"]
         self._judged: dict[tuple[str, int], tuple[Judged, ...]] = {}
         self._unmatched = set(self._generations)
         self._cut_off: defaultdict[str, list[int]] = defaultdict(list)
@@ -75,14 +85,17 @@ class Journal:
             LedgerError: A problem weighs its components in another way now.
         """
         for key, row in self._answers.items():
-            run, judged = runs[key[0]], answers_of(row)
-            for each in judged:
-                if run.problem.scalar(each.evaluation.vector) != each.scalar:
-                    raise self.mismatch(
-                        f"an answer of generation {key[1]} of problem {key[0]!r} has another scalar now"
-                    )
-            run.evaluations.remember(judged)
-            self._judged[key] = judged
+            self._judged[key] = self._remember(runs[key[0]], row, f"generation {key[1]}")
+        for row in self._partial:
+            self._remember(runs[row["problem"]], row, "a part of a generation")
+
+    def _remember(self, run: ProblemRun, row: Row, what: str) -> tuple[Judged, ...]:
+        judged = answers_of(row)
+        for each in judged:
+            if run.problem.scalar(each.evaluation.vector) != each.scalar:
+                raise self.mismatch(f"an answer of {what} of problem {run.problem.id!r} has another scalar now")
+        run.evaluations.remember(judged)
+        return judged
 
     def generation(self, run: ProblemRun, ticket: Ticket, round_number: int | None = None) -> Generation | None:
         """The recorded completion of a request, once it is certain that it answers this very request.
@@ -136,6 +149,10 @@ class Journal:
         """Record the evaluated answers of a completion, before they are told."""
         wall = {"evaluate_s": evaluate_s}
         self._write(lambda at: evaluation_row(run.problem.id, ticket.number, answers, wall | at))
+
+    def write_partial(self, run: ProblemRun, answers: Sequence[Judged]) -> None:
+        """Record evaluated answers whose completions cannot be recorded as evaluated yet."""
+        self._write(lambda at: partial_row(run.problem.id, answers, at))
 
     def write_cut_off(self, run: ProblemRun, numbers: Sequence[int]) -> None:
         """Record the requests that are cut off under way."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from search.each import score_each
 from search.records import Candidate, Evaluation, Prompt, Variation, Vector
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ class Problem(Protocol):
         ...
 
     def evaluate(self, answers: Sequence[str]) -> Sequence[Vector | Evaluation]:
-        """Score distinct answers: one (D,) vector each, in order. Must be a function of the answer alone."""
+        """Score distinct answers: one (D,) vector each, in order. Must be a function of the answer alone.
+
+        Raises:
+            InfrastructureError: See `vpo.infrastructure`: some could not be scored, through no fault of theirs. It may
+                hold what was found of the others; the rest is tried again.
+        """
         ...
 
     def scalar(self, vector: Vector) -> float:
@@ -56,10 +61,11 @@ class Task(Protocol):
     """The part of a vpo task that search uses; see `vpo.tasks.protocol`.
 
     Used where they are there: ``components``, the names of the rewards; ``concurrency``, answers that may be scored at
-    the same time, by threads; ``mutation_prefix(answer, row, rng: random.Random, num_answers) -> str``, a completion
-    cut within its first answer, for the policy to continue; ``feedback(answer, row, vector) -> str``, what went wrong
-    with an answer that scored ``vector``, for the next prompt; ``vocabulary``, which says that the policy knows no
-    other words.
+    the same time, by threads; ``score_some(answer, row, components: Sequence[int]) -> Sequence[float]``, the rewards of
+    some components that apply, measured alone, for a `search.cascade.Cascade`; ``mutation_prefix(answer, row, rng:
+    random.Random, num_answers) -> str``, a completion cut within its first answer, for the policy to continue;
+    ``feedback(answer, row, vector) -> str``, what went wrong with an answer that scored ``vector``, for the next
+    prompt; ``vocabulary``, which says that the policy knows no other words.
     """
 
     @property
@@ -78,6 +84,8 @@ class TaskProblem:
     Components that do not apply to the row (None in the task's vector) are left out: of vectors, of names, and of w*,
     whose other weights are scaled to the same sum, so that full marks are worth as much on every row.
 
+    Of a task with ``score_some`` the problem has ``evaluate_some``, see `search.cascade.PartlyEvaluable`.
+
     Args:
         task: Scores answers and names w*.
         row: A row of ``task.dataset(...)`` whose ``prompt`` already asks for the answers.
@@ -88,7 +96,8 @@ class TaskProblem:
             draw. "auto": chat prompts by a prompt, text by a prefix if the task has it, else by a prompt, and not at
             all if the task has a vocabulary of its own, in which no search prompt can be written.
         feedback: ``feedback(answer, row, vector) -> str``, what went wrong with an answer, shown in the next prompt;
-            None for the task's own. ``vector`` is the task's, with None where a component does not apply.
+            None for the task's own. ``vector`` is the task's, with None where a component does not apply, or was not
+            measured.
 
     Raises:
         ValueError: The row has no prompt, or candidates cannot be varied as asked.
@@ -117,6 +126,13 @@ class TaskProblem:
         self.prompt: Prompt = row["prompt"]
         self.num_answers: int = answer_format.num_answers
         self.id: str = id if id is not None else _prompt_id(row["prompt"])
+        if hasattr(task, "score_some"):
+            self.evaluate_some = self._evaluate_some
+
+    @property
+    def num_components(self) -> int:
+        """D', components that apply to the row."""
+        return sum(self._which())
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -154,18 +170,9 @@ class TaskProblem:
 
         Raises:
             ValueError: A component applies to some answers of the row and not to others.
+            InfrastructureError: The task could not score some, through no fault of theirs.
         """
-        workers = min(getattr(self._task, "concurrency", 1), len(answers))
-        if workers > 1:
-            with ThreadPoolExecutor(workers) as pool:
-                found = list(pool.map(lambda answer: self._task.score(answer, self._row), answers))
-        else:
-            found = [self._task.score(answer, self._row) for answer in answers]
-        vectors = [self._restricted(each) for each in found]
-        if self._feedback is None:
-            return vectors
-        reports = [self._feedback(answer, self._row, each) for answer, each in zip(answers, found, strict=True)]
-        return [Evaluation(vector=v, artifact=text) for v, text in zip(vectors, reports, strict=True)]
+        return self._scored(answers, lambda _, answer: self._task.score(answer, self._row), self._restricted)
 
     def scalar(self, vector: Vector) -> float:
         """Give w* . vector.
@@ -193,6 +200,39 @@ class TaskProblem:
                 prompt=search_prompt(self.prompt, self._answer_format, self.components, parent, inspirations)
             )
         return None
+
+    def _evaluate_some(
+        self, answers: Sequence[str], components: Sequence[Sequence[int]]
+    ) -> Sequence[Vector | Evaluation]:
+        """Score each answer on some of the D' components; what is not asked for is not measured."""
+        which = self._which()
+        numbers = [number for number, applies in enumerate(which) if applies]  # of the task's own D
+        asked = [[numbers[component] for component in each] for each in components]
+        score_some = self._task.score_some  # type: ignore[attr-defined]
+
+        def whole(place: int, answer: str) -> list[float | None]:
+            found: list[float | None] = [None] * len(which)
+            for number, reward in zip(asked[place], score_some(answer, self._row, asked[place]), strict=True):
+                found[number] = reward
+            return found
+
+        return self._scored(answers, whole, lambda found: tuple(float(each) for each in found if each is not None))
+
+    def _scored(
+        self,
+        answers: Sequence[str],
+        score: Callable[[int, str], Sequence[float | None]],
+        vector: Callable[[Sequence[float | None]], Vector],
+    ) -> Sequence[Vector | Evaluation]:
+        """Vectors with what the task says of them; ``score`` gives all D components, None for what is not measured."""
+
+        def one(place: int, answer: str) -> Vector | Evaluation:
+            found = score(place, answer)
+            if self._feedback is None:
+                return vector(found)
+            return Evaluation(vector=vector(found), artifact=self._feedback(answer, self._row, found))
+
+        return score_each(answers, one, getattr(self._task, "concurrency", 1))
 
     def _which(self) -> tuple[bool, ...]:
         """Which components apply: what the first answer showed, else what an empty one shows."""

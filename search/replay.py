@@ -23,6 +23,7 @@ from search.outcomes import Judged
 from search.problem import Problem
 from search.procedures import Procedure
 from search.records import Evaluation, SearchResult, Vector
+from search.retry import Backoff
 from search.rows import Row, answers_of, generation_of
 from search.settings import Settings, check_problems
 from search.stream import restore
@@ -106,7 +107,7 @@ def replay_search(
     journal.preload({run.problem.id: run for run in runs})
     with EvaluatorPool(evaluators) as pool:
         if settings.mode == "rounds":
-            nothing: dict[str, Any] = {"may_send": lambda: False, "on_round": lambda *_: None}
+            nothing: dict[str, Any] = {"may_send": lambda: False, "on_round": lambda *_: None, "retry": Backoff()}
             play_rounds(settings, runs, None, journal, pool, **nothing)
         else:
             windows = make_windows(settings, runs)
@@ -150,7 +151,10 @@ def _evaluate_again(
             continue
         num_evaluated += len(answers)
         found = timed_evaluate(problem, answers) if pool.inline else pool.submit(problem, answers).result()
-        for (number, each), again in zip(firsts.values(), found[0], strict=True):
+        if found.error is not None:
+            raise found.error
+        for (number, each), again in zip(firsts.values(), found.found, strict=True):
+            assert again is not None
             difference = _compare(each.evaluation, again)
             if difference is not None:
                 differences.append(Difference(problem.id, number, each.answer, *difference))

@@ -8,18 +8,22 @@ what a procedure knows is one round older.
 from __future__ import annotations
 
 import itertools
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from search.contract import check_batch
-from search.evaluator_pool import EvaluatorPool, Found, timed_evaluate
+from search.evaluator_pool import EvaluatorPool, Tried, timed_evaluate
 from search.journal import Journal
 from search.outcomes import Outcome
+from search.patience import Patience, take
 from search.problem_run import ProblemRun, Ticket
-from search.records import Generation
+from search.records import Generation, Request
+from search.retry import Backoff
 from search.samplers import Sampler
+from vpo.infrastructure import RETRIED
 
 
 @dataclass
@@ -53,6 +57,7 @@ class Rounds:
         overlap: Sample a round while the one before it is evaluated.
         may_send: Asked before each call of the sampler.
         on_round: Called after each round with the rounds done and the completions of it that were recorded.
+        retry: How patiently a failure of machinery is met.
     """
 
     def __init__(
@@ -66,34 +71,42 @@ class Rounds:
         overlap: bool,
         may_send: Callable[[], bool],
         on_round: Callable[[int, int], None],
+        retry: Backoff,
     ) -> None:
+        self._retry, self._stopped = retry, threading.Event()
         self._runs, self._sampler, self._journal, self._pool = runs, sampler, journal, pool
         self._batch, self._overlap, self._may_send, self._on_round = batch, overlap, may_send, on_round
 
     def play(self) -> None:
         """Play all rounds."""
-        waiting: _Round | None = None  # sampled, not told
         with ThreadPoolExecutor(1, thread_name_prefix="sampler") as beside:
-            for number in itertools.count():
-                current = _Round(number, [(run, run.ask(self._batch)) for run in self._runs])
-                if not any(tickets for _, tickets in current.asked):
-                    if waiting is None:
-                        return
-                    self._finish(waiting)
-                    waiting = None
-                elif not self._overlap:
-                    self._sample(current)
-                    self._finish(current)
-                else:
-                    sampling = beside.submit(self._sample, current)
-                    if waiting is not None:
-                        self._finish(waiting)
-                    sampling.result()
-                    waiting = current
-                if current.cut:
-                    if waiting is not None:
-                        self._finish(waiting)
+            try:
+                self._play(beside)
+            finally:
+                self._stopped.set()  # a sampler that waits for its next try waits no more
+
+    def _play(self, beside: ThreadPoolExecutor) -> None:
+        waiting: _Round | None = None  # sampled, not told
+        for number in itertools.count():
+            current = _Round(number, [(run, run.ask(self._batch)) for run in self._runs])
+            if not any(tickets for _, tickets in current.asked):
+                if waiting is None:
                     return
+                self._finish(waiting)
+                waiting = None
+            elif not self._overlap:
+                self._sample(current)
+                self._finish(current)
+            else:
+                sampling = beside.submit(self._sample, current)
+                if waiting is not None:
+                    self._finish(waiting)
+                sampling.result()
+                waiting = current
+            if current.cut:
+                if waiting is not None:
+                    self._finish(waiting)
+                return
 
     def _sample(self, current: _Round) -> None:
         """Find or draw the completions of a round. Writes them down itself, as it may run beside the main thread."""
@@ -112,14 +125,22 @@ class Rounds:
             current.cut = True
             return
         requests = [ticket.request for _, ticket in missing]
-        started = time.perf_counter()
-        generations = self._sampler.sample(requests)
-        # Seconds of the whole call: it does not split by completion
-        sample_s = time.perf_counter() - started
+        generations, sample_s = self._draw(self._sampler, requests)
         check_batch(self._sampler, requests, generations)
         for (run, ticket), generation in zip(missing, generations, strict=True):
             self._journal.write_generation(run, ticket, generation, sample_s, current.number)
             current.generations[ticket.request.id] = generation
+
+    def _draw(self, sampler: Sampler, requests: Sequence[Request]) -> tuple[Sequence[Generation], float]:
+        """Completions, and the seconds of the whole call: it does not split by completion."""
+        patience = Patience(self._retry, f"{type(sampler).__name__}.sample")
+        while True:
+            started = time.perf_counter()
+            try:
+                return sampler.sample(requests), time.perf_counter() - started
+            except RETRIED as error:
+                if self._stopped.wait(patience.wait_s(error)):
+                    raise
 
     def _finish(self, current: _Round) -> None:
         """Evaluate, write and tell a round."""
@@ -153,27 +174,51 @@ class Rounds:
     def _evaluate(self, current: _Round, jobs: Sequence[tuple[ProblemRun, list[Ticket]]]) -> dict[int, Outcome]:
         """Outcomes of fresh completions by request id; each problem's unknown answers in one call."""
         outcomes: dict[int, Outcome] = {}
+        parsed: dict[int, list[tuple[str, str]]] = {}
+        todos = {run.problem.id: (run, todo) for run, todo in jobs}
+        left: dict[str, dict[str, str]] = {}  # by problem id
+        seconds = dict.fromkeys(todos, 0.0)
 
-        def take(run: ProblemRun, todo: list[Ticket], keys: Sequence[str], found: Found | None) -> None:
-            if found is not None:
-                run.evaluations.store(keys, found[0])
+        def take_down(problem_id: str) -> None:
+            run, todo = todos[problem_id]
             for ticket in todo:
                 judged = run.evaluations.judged(parsed[ticket.request.id])
                 outcomes[ticket.request.id] = Outcome(current.generations[ticket.request.id], judged)
-                self._journal.write_answers(run, ticket, judged, found[1] if found else 0.0)
+                self._journal.write_answers(run, ticket, judged, seconds[problem_id])
 
-        parsed: dict[int, list[tuple[str, str]]] = {}
-        waiting = {}
-        for run, todo in jobs:
+        for problem_id, (run, todo) in todos.items():
             for ticket in todo:
                 parsed[ticket.request.id] = run.evaluations.parse(current.generations[ticket.request.id])
-            unknown = run.evaluations.unknown(each for t in todo for each in parsed[t.request.id])
-            if not unknown:
-                take(run, todo, [], None)
-            elif self._pool.inline:
-                take(run, todo, list(unknown), timed_evaluate(run.problem, list(unknown.values())))
-            else:
-                waiting[self._pool.submit(run.problem, list(unknown.values()))] = (run, todo, list(unknown))
-        for future in as_completed(waiting):
-            take(*waiting[future], future.result())
+            left[problem_id] = run.evaluations.unknown(each for t in todo for each in parsed[t.request.id])
+            if not left[problem_id]:
+                take_down(problem_id)
+        left = {problem_id: unknown for problem_id, unknown in left.items() if unknown}
+        patience = Patience(self._retry, "evaluate()")
+        while left:
+            failures: list[Exception] = []
+            for problem_id, tried in self._tries({each: todos[each][0] for each in left}, left):
+                seconds[problem_id] += tried.seconds
+                left[problem_id] = take(todos[problem_id][0], self._journal, left[problem_id], tried)
+                if left[problem_id]:
+                    assert tried.error is not None
+                    failures.append(tried.error)
+                else:
+                    take_down(problem_id)
+            left = {problem_id: unknown for problem_id, unknown in left.items() if unknown}
+            if failures:
+                self._journal.sync()
+                time.sleep(patience.wait_s(failures[0]))
         return outcomes
+
+    def _tries(
+        self, runs: Mapping[str, ProblemRun], asked: Mapping[str, Mapping[str, str]]
+    ) -> Iterator[tuple[str, Tried]]:
+        """Evaluate once what is asked of each problem; as it comes."""
+        answers = {problem_id: list(each.values()) for problem_id, each in asked.items()}
+        if self._pool.inline:
+            for problem_id, run in runs.items():
+                yield problem_id, timed_evaluate(run.problem, answers[problem_id])
+            return
+        waiting = {self._pool.submit(run.problem, answers[each]): each for each, run in runs.items()}
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()

@@ -2,6 +2,10 @@
 
 Two lines, so that a run that dies in between has paid for the completion all the same and finds it again. Lines stand
 in the order in which things happened. Everything but ``wall`` (seconds) is the same in every run with the same seed.
+
+Where machinery failed for some answers of a call, those that were evaluated are written down as ``partial`` before the
+others are tried again. Who resumes takes them for known; who replays or folds does not look at them, since the
+evaluations of their completions follow.
 """
 
 from __future__ import annotations
@@ -84,24 +88,18 @@ def evaluation_row(problem_id: str, number: int, answers: Iterable[Judged], wall
         "kind": "evaluation",
         "problem": problem_id,
         "number": number,
-        "answers": [
-            {
-                "answer": judged.answer,
-                # Left out where the canonical form is the text itself
-                **({} if judged.key == answer_key(judged.answer) else {"key": judged.key}),
-                "vector": list(judged.evaluation.vector),
-                "scalar": judged.scalar,
-                "status": judged.evaluation.status,
-                "artifact": judged.evaluation.artifact,
-            }
-            for judged in answers
-        ],
+        "answers": _written(answers),
         "wall": _rounded(wall),
     }
 
 
+def partial_row(problem_id: str, answers: Iterable[Judged], wall: Mapping[str, float]) -> Row:
+    """Write down evaluated answers whose completions have others that are not evaluated yet."""
+    return {"kind": "partial", "problem": problem_id, "answers": _written(answers), "wall": _rounded(wall)}
+
+
 def answers_of(row: Row) -> tuple[Judged, ...]:
-    """Read the answers of an evaluation back."""
+    """Read the answers of an evaluation, or of a part, back."""
     return tuple(
         Judged(
             answer=each["answer"],
@@ -121,6 +119,21 @@ def abort_row(problem_id: str, numbers: Sequence[int], wall: Mapping[str, float]
 def prompt_hash(proposal: Proposal) -> str | None:
     """Name of the proposal's own prompt, None if it has none."""
     return None if proposal.prompt is None else f"{stable_hash(proposal.prompt):016x}"
+
+
+def _written(answers: Iterable[Judged]) -> list[dict[str, Any]]:
+    return [
+        {
+            "answer": judged.answer,
+            # Left out where the canonical form is the text itself
+            **({} if judged.key == answer_key(judged.answer) else {"key": judged.key}),
+            "vector": list(judged.evaluation.vector),
+            "scalar": judged.scalar,
+            "status": judged.evaluation.status,
+            "artifact": judged.evaluation.artifact,
+        }
+        for judged in answers
+    ]
 
 
 def _rounded(wall: Mapping[str, float]) -> dict[str, float]:

@@ -18,14 +18,17 @@ from search.contract import check_generation
 from search.evaluator_pool import EvaluatorPool
 from search.journal import Journal
 from search.outcomes import Judged, Outcome
+from search.patience import Patience, take
 from search.problem_run import ProblemRun, Ticket
-from search.records import Generation
+from search.records import Generation, Request
+from search.retry import Backoff
 from search.samplers import StreamingSampler
 from search.window import Window
+from vpo.infrastructure import RETRIED
 
 Open = tuple[Window, Ticket]
 
-_GRACE_S = 30.0  # for evaluations under way when a run is stopped: what they find should not be lost
+_GRACE_S = 5.0  # for evaluations under way when a run is stopped: what most find is kept, and nobody waits for ever
 
 
 def restore(windows: Mapping[str, Window], journal: Journal) -> list[Open]:
@@ -64,6 +67,7 @@ class Stream:
         max_in_flight: Most requests at the sampler at once.
         may_send: Asked before each request; once it says no, nothing is sent any more.
         on_told: Called after each evaluated completion, with the number of requests at the sampler.
+        retry: How patiently a failure of machinery is met.
     """
 
     def __init__(
@@ -75,7 +79,9 @@ class Stream:
         max_in_flight: int,
         may_send: Callable[[], bool],
         on_told: Callable[[int], None],
+        retry: Backoff,
     ) -> None:
+        self._retry, self._stopped = retry, asyncio.Event()
         self._sampler, self._journal, self._pool = sampler, journal, pool
         self._max_in_flight, self._may_send, self._on_told = max_in_flight, may_send, on_told
         self._queue: deque[Open] = deque()
@@ -153,10 +159,9 @@ class Stream:
         """One request from its sending to its telling."""
         run = window.run
         if generation is None:
-            started = time.perf_counter()
-            generation = await self._sampler.generate(ticket.request)
+            generation, seconds = await self._draw(ticket.request)
             check_generation(self._sampler, ticket.request, generation)
-            self._journal.write_generation(run, ticket, generation, time.perf_counter() - started)
+            self._journal.write_generation(run, ticket, generation, seconds)
             window.arrived(ticket.number, generation)
             self._generated(window, ticket.number)
             self._pump()
@@ -167,6 +172,25 @@ class Stream:
             self._abort(window)
         self._journal.sync_sometimes()
         self._on_told(self._num_generating)
+
+    async def _draw(self, request: Request) -> tuple[Generation, float]:
+        """A completion and the seconds that it took. A request that waits for its next try keeps its slot."""
+        patience = Patience(self._retry, f"{type(self._sampler).__name__}.generate")
+        while True:
+            started = time.perf_counter()
+            try:
+                return await self._sampler.generate(request), time.perf_counter() - started
+            except RETRIED as error:
+                await self._pause(patience, error)
+
+    async def _pause(self, patience: Patience, error: Exception) -> None:
+        """Wait for the next try; there is none where the run stops."""
+        wait = patience.wait_s(error)
+        try:
+            await asyncio.wait_for(self._stopped.wait(), wait)
+        except TimeoutError:
+            return
+        raise error
 
     def _generated(self, window: Window, number: int) -> None:
         self._num_generating -= 1
@@ -193,10 +217,17 @@ class Stream:
         return run.evaluations.judged(answers), seconds
 
     async def _evaluate(self, run: ProblemRun, answers: Mapping[str, str]) -> float:
+        left, seconds = dict(answers), 0.0
+        patience = Patience(self._retry, f"evaluate() of problem {run.problem.id!r}")
         try:
-            found, seconds = await asyncio.wrap_future(self._pool.submit(run.problem, list(answers.values())))
-            run.evaluations.store(list(answers), found)
-            return seconds
+            while True:
+                tried = await asyncio.wrap_future(self._pool.submit(run.problem, list(left.values())))
+                seconds += tried.seconds
+                left = take(run, self._journal, left, tried)
+                if not left:
+                    return seconds
+                assert tried.error is not None
+                await self._pause(patience, tried.error)
         finally:
             for key in answers:
                 del self._evaluating[run.problem.id, key]
@@ -223,6 +254,7 @@ class Stream:
     async def _drain(self) -> None:
         """Stop: no request is sent or waited for any more, evaluations under way are."""
         self._closed = True
+        self._stopped.set()
         for window, numbers in list(self._generating.items()):
             for number in list(numbers):
                 self._tasks[window][number].cancel()

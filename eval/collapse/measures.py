@@ -21,7 +21,8 @@ from eval.collapse.tally import Tally
 from eval.diversity import effective_numbers, vendi_score, within_collision
 from eval.evidence import bands
 from eval.hypervolume import pool_hypervolume
-from eval.metrics import best_at_k_curve, expected_best_at_k_curve, pool_l1, simplex_weightings
+from eval.metrics import pool_l1
+from eval.prompt_curves import prompt_curves
 
 Array = NDArray[np.float64]
 _Z = 1.96
@@ -118,7 +119,8 @@ def pass_at_ks(look: Counted, base: Mapping[int, Mapping[str, float]]) -> dict[s
 def reward_space(look: Counted, w_star: Sequence[float] | None) -> dict[str, Any]:
     """Fields of a look's record about reward vectors: means, best@k, E_w[best@k], pool L1, hypervolume.
 
-    A component that does not apply counts 0. ``w_star`` None weighs all components alike.
+    A component that does not apply to a prompt has no weight there, and the others have more (`eval.prompt_weights`);
+    pool L1 and hypervolume count it as 0. ``w_star`` None weighs all components alike.
     """
     samples = look.samples
     names, vectors = samples.components, np.nan_to_num(samples.rewards)
@@ -134,13 +136,17 @@ def reward_space(look: Counted, w_star: Sequence[float] | None) -> dict[str, Any
     weights = np.full(len(names), 1 / len(names)) if w_star is None else np.asarray(w_star, dtype=np.float64)
     size = int(np.median(look.groups.sizes))
     members = [each[:size] for each in look.groups.members if len(each) >= size]
-    pools = vectors[np.stack(members)]  # (P, n, D): as many of every prompt, so that k means the same
+    places = np.stack(members)  # (P, n): as many of every prompt, so that k means the same
+    pools = vectors[places]
+    given: NDArray[np.bool_] = np.any(known[places], axis=1)
+    has = given | ~given.any(axis=1, keepdims=True)  # nothing is known: no component is known not to apply
     ks = [2**power for power in range(size.bit_length()) if 2**power <= size]
-    best = best_at_k_curve((pools @ weights)[..., None], ks).mean(axis=0)
+    exists = np.ones((*places.shape, 1), dtype=bool)
+    curves = prompt_curves(pools[:, :, None], exists, has, weights, ks, _TASTES)
+    best = curves.best.mean(axis=0)
     found["best_at_k"] = {str(k): float(value) for k, value in zip(ks, best, strict=True)}
     if len(names) > 1:
-        tastes = simplex_weightings(_TASTES, len(names))
-        expected = expected_best_at_k_curve(pools[:, :, None, :], tastes, ks).mean(axis=0)
+        expected = curves.expected.mean(axis=0)
         found["expected_best_at_k"] = {str(k): float(value) for k, value in zip(ks, expected, strict=True)}
     if size >= 2:
         found["pool_l1"] = float(pool_l1(pools).mean())

@@ -5,13 +5,11 @@ OR-Library (20 instances of 500 items from 20 to 100, bins of 150), and Weibull 
 100). A component for each instance: L1 / bins used, where L1 = ceil(sum of items / size of a bin) bounds the bins of
 any packing from below.
 
-The program ranks bins inside of the sandbox, and which item went where comes back. The packing is checked here, and so
-is that it was made online. The loop shares a process with the program, which could look ahead in it. So the program
-also gets *twins*: instances that begin with the same items and go on with others. An online program that is a function
-of what it is told must treat the beginning alike; one that does not is invalid, and so is one that draws at random.
-Every instance has a twin, and where it parts depends on the program's text. What remains: a program that looks one or
-two items ahead and seldom acts on it can be missed; and one may know the instances by heart. Hence the held-out ones,
-which follow the published recipes with seeds of ours.
+The program ranks bins inside of the sandbox, one item at a time: each item is handed in only when it has been said into
+which bin the one before goes (`vpo.sandbox.dialogue`). So no program can look ahead, whatever it does to the loop that
+it shares a process with: the items to come are not there. The packing is made up of these decisions, and checked here.
+One instance, drawn by the program's text, runs twice, which finds programs that draw at random. What remains: a program
+may know the instances by heart. Hence the held-out ones, which follow the published recipes with seeds of ours.
 """
 
 from __future__ import annotations
@@ -24,8 +22,7 @@ from typing import Any, Literal
 
 from search.problems.open_problem import BestKnown, OpenProblem, Setting
 from search.problems.programs import ProgramEvaluator
-from search.seeds import stable_hash
-from vpo.sandbox import Limits, Result, as_finite_array
+from vpo.sandbox import Limits, as_finite_array
 
 Instances = Literal["or3", "weibull_5k"]
 # FunSearch's programs take about a second on all of a set; loops in Python over bins, ten.
@@ -60,69 +57,49 @@ def priority(item, bins):
     # best fit
     return -(bins - item)
 """
-_LOOP = '''
-def _pack_online(items, size):
-    """Bin of each item."""
+_LOOP = """
+def _pack_online(size, num):
+    import os, sys
     import numpy as np
 
-    room = np.full(len(items), size)
-    bins = []
-    for item in items:
+    decisions = os.dup(1)
+    os.dup2(2, 1)  # what the program prints is no decision
+    room = np.full(num, size)
+    os.write(decisions, b"\\n")
+    for line in sys.stdin.buffer:
+        item = int(line)
         places = np.flatnonzero(room >= item)
         scores = np.asarray(priority(item, room[places]))
         if scores.shape != places.shape:
             raise ValueError(f"priority gave {scores.shape} numbers for {places.shape} bins")
         chosen = int(places[np.argmax(scores)])
         room[chosen] -= item
-        bins.append(chosen)
-    return bins
-'''
+        os.write(decisions, b"%d\\n" % chosen)
+"""
 
 
-class OnlineEvaluator(ProgramEvaluator):
-    """Scores packings, and looks for programs that see the future; see the module.
+def online_evaluator(instances: Sequence[tuple[str, int, list[int]]], **options: Any) -> ProgramEvaluator:
+    """Scores packings that are made item by item.
 
     Args:
         instances: (name, size of a bin, items) each.
-        limits, sandbox: As for `ProgramEvaluator`.
+        **options: ``limits`` and ``sandbox``, as for `ProgramEvaluator`.
     """
+    return ProgramEvaluator(
+        "_pack_online",
+        _score,
+        cases=[[size, len(items)] for _, size, items in instances],
+        turns=[list(map(str, items)) for *_, items in instances],
+        num_repeated=1,
+        components=[name for name, _, _ in instances],
+        harness=_LOOP,
+        **options,
+    )
 
-    def __init__(self, instances: Sequence[tuple[str, int, list[int]]], **options: Any) -> None:
-        self._instances = instances
-        super().__init__(
-            "_pack_online",
-            lambda value, items, size: lower_bound(items, size) / bins_used(value, items, size),
-            cases=[[items, size] for _, size, items in instances],
-            components=[name for name, _, _ in instances],
-            harness=_LOOP,
-            **options,
-        )
 
-    def extra_cases(self, program: str) -> list[list[Any]]:
-        """The twins of a program: an instance's first items, then others of the same kind."""
-        return [[items, size] for _, _, items, size in self._twins(program)]
-
-    def check(self, program: str, results: Sequence[Result], extra: Sequence[Result]) -> str | None:
-        """Whether the beginnings were packed alike."""
-        for (place, start, _, _), twin in zip(self._twins(program), extra, strict=True):
-            own, name = results[place], self._instances[place][0]
-            if own.status == "ok" and twin.status != "ok":
-                return f"{name} was packed, and an instance that begins alike was not: {twin.status}, {twin.detail}"
-            if own.status == "ok" and _first(twin, start) != _first(own, start):
-                return (
-                    f"not an online program: the first {start} items of {name} were packed "
-                    "otherwise when other items followed them. The priority must depend on its arguments alone."
-                )
-        return None
-
-    def _twins(self, program: str) -> list[tuple[int, int, list[int], int]]:
-        """(instance, items in common, items, size of a bin) each."""
-        rng = random.Random(stable_hash("twins", program))
-        found = []
-        for place, (_, size, items) in enumerate(self._instances):
-            start = rng.randrange(len(items) // 10, len(items) * 9 // 10)
-            found.append((place, start, [*items[:start], *rng.choices(items, k=len(items) - start)], size))
-        return found
+def _score(bins: Sequence[str], lines: Sequence[str], size: int, num: int) -> float:
+    items = [int(line) for line in lines]
+    return lower_bound(items, size) / bins_used([int(place) for place in bins], items, size)
 
 
 def bin_packing(setting: Setting, *, instances: Instances = "or3") -> OpenProblem:
@@ -140,18 +117,14 @@ def bin_packing(setting: Setting, *, instances: Instances = "or3") -> OpenProble
         name="bin_packing",
         statement=_STATEMENT.format(size=shown[0][1], num=len(shown), items=len(shown[0][2]), kind=_KIND[instances]),
         seed_program=_SEED,
-        evaluator=OnlineEvaluator(shown, **options),
+        evaluator=online_evaluator(shown, **options),
         w_star=(1 / len(shown),) * len(shown),
         best_known=_KNOWN[instances],
         references=_REFERENCES[instances],
-        held_out=OnlineEvaluator(held_out_instances(instances), **options),
+        held_out=online_evaluator(held_out_instances(instances), **options),
         setting=setting,
         id=f"bin_packing-{instances}",
     )
-
-
-def _first(result: Result, num: int) -> Any:
-    return result.value[:num] if isinstance(result.value, list) else result.value
 
 
 @lru_cache(maxsize=2)

@@ -21,7 +21,7 @@ def failing_tests(answer: str, row: Mapping[str, Any], vector: Sequence[float | 
     Args:
         answer: As scored.
         row: Of the code task, with its ``tests``.
-        vector: Its scores; None beyond the row's tests.
+        vector: Its scores; None beyond the row's tests, and where a test was not run.
     """
     tests = read_tests(row["tests"])
     failed = [i for i, reward in enumerate(vector) if reward is not None and reward < 1]

@@ -16,10 +16,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from search.each import raise_failures
 from search.problems.function_problem import FunctionProblem
 from search.problems.openevolve_folder import TaskFolder, keep_blocks, num_blocks, read_folder
 from search.problems.search_prompt import clipped
-from search.problems.shared_sandbox import run_jobs
+from search.problems.shared_sandbox import SandboxFailure, failure, run_jobs
 from search.records import Evaluation, Prompt, Status
 from vpo.answers import AnswerFormat
 from vpo.sandbox import Job, Limits, Result, Sandbox
@@ -38,6 +39,7 @@ class _Run:
     artifacts: dict[str, str] = field(default_factory=dict)
     status: Status = "ok"
     done: bool = False
+    failure: SandboxFailure | None = None
 
 
 class FolderEvaluator:
@@ -74,7 +76,10 @@ class FolderEvaluator:
 
     def batch(self, candidates: Sequence[str]) -> list[Evaluation]:
         """Score programs."""
-        return [self._evaluation(run) for run in self.runs(candidates)]
+        runs = self.runs(candidates)
+        found = [None if run.failure else self._evaluation(run) for run in runs]
+        raise_failures(found, [run.failure for run in runs])
+        return [each for each in found if each is not None]
 
     def runs(self, candidates: Sequence[str]) -> list[_Run]:
         """Take programs through the stages, each stage for all that have come to it."""
@@ -100,6 +105,10 @@ class FolderEvaluator:
 
     def _take(self, run: _Run, result: Result, number: int) -> None:
         """Add what a stage gave, and decide whether another one follows."""
+        run.failure = failure([result])
+        if run.failure is not None:
+            run.done = True
+            return
         what = f"stage{number + 1}" if self._uses_stages else "evaluate"
         found = result.value
         if result.status == "ok" and not _is_report(found):  # a candidate may have put anything in its place
@@ -108,7 +117,7 @@ class FolderEvaluator:
             run.done = True
             run.artifacts[what] = f"{result.status}: {result.detail}\n{result.stderr}".strip()
             if number == 0:
-                run.status = result.status  # type: ignore[assignment]  # "infra" does not come here
+                run.status = result.status  # type: ignore[assignment]  # "infra" is a failure
             return
         run.metrics.update(found["metrics"])
         run.artifacts.update(found["artifacts"])
@@ -192,6 +201,8 @@ def openevolve_problem(
     enforce = task.enforce_blocks if enforce_blocks is None else enforce_blocks
     runner = FolderEvaluator(task, limits, sandbox, enforce)
     (run,) = runner.runs([task.initial_program])
+    if run.failure is not None:
+        raise run.failure
     seed = {k: float(v) for k, v in run.metrics.items() if not isinstance(v, (bool, str)) and k not in _NO_SCORES}
     worst = dict(minimize or {})
     names = tuple(metrics) if metrics is not None else tuple(sorted(seed, key=lambda name: name != _SCORE))

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import lru_cache
 
+from vpo.infrastructure import InfrastructureError
 from vpo.sandbox import Job, Result, Sandbox
 
 _PRELOAD = ("numpy", "scipy.optimize")  # what candidates import most; else every job would take a second for it
 
 
-class SandboxFailure(RuntimeError):  # noqa: N818 - it says what happened
+class SandboxFailure(InfrastructureError):  # noqa: N818 - it says what happened
     """The sandbox could not run a candidate, through no fault of the candidate's: no score would be right."""
 
 
@@ -35,21 +36,22 @@ def run_jobs(jobs: Sequence[Job], sandbox: Sandbox | None = None) -> list[tuple[
         sandbox: Where; by default in the shared one.
 
     Returns:
-        In the order of the jobs, one result a case.
-
-    Raises:
-        SandboxFailure: A case could not be run, twice.
+        In the order of the jobs, one result a case; see :func:`failure` for those that could not be run.
     """
     box = sandbox or shared_sandbox()
     waiting: list[Future[tuple[Result, ...]]] = [box.submit(job) for job in jobs]
-    found = [future.result() for future in waiting]
-    for result in (each for results in found for each in results):
+    return [future.result() for future in waiting]
+
+
+def failure(results: Sequence[Result]) -> SandboxFailure | None:
+    """Why a candidate has no score though it is not to blame; None if all its cases were run."""
+    for result in results:
         if result.status == "infra":
-            raise SandboxFailure(
+            return SandboxFailure(
                 f"the sandbox could not run a candidate ({result.detail}): expected it to. The candidate is not to "
-                "blame, so it has no score; see `vpo doctor`, and resume the search."
+                "blame, so it has no score; see `vpo doctor`."
             )
-    return found
+    return None
 
 
 @lru_cache(maxsize=1)

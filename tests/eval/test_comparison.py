@@ -90,7 +90,7 @@ def test_figures_are_those_of_the_metrics_prompt_by_prompt(tmp_path):
 def test_missing_answers_are_worth_nothing_and_missing_components_are_left_out(tmp_path):
     rewards = [[[[1.0, None]], [[0.5, None], [1.0, None]]], [[], [[0.0, 1.0]]]]
     found = read_policy(log(tmp_path, rewards), 2, None, 2)
-    assert found.best[0, 3] == 0.5  # all that w* gives to the one component that applies
+    assert found.best[0, 3] == 1.0  # full marks in the one component that applies are worth as much as in two
     assert found.passed[0, 3] == 1.0
     assert found.expected[0, 3] == pytest.approx(1.0)
     assert found.best[1].tolist() == pytest.approx([0.25, 0.25, 0.5, 0.5])

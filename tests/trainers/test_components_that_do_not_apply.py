@@ -133,7 +133,8 @@ def test_metrics_of_prompts_with_holes_are_those_of_the_components_that_they_hav
     w_star = torch.rand(DIM, generator=generator)
     rewards[:GROUP, :, [1, 3]] = 0.0
     got = evaluation_metrics(rewards, mask, GROUP, w_star, applies)
-    first = evaluation_metrics(rewards[:GROUP][..., [0, 2]], mask[:GROUP], GROUP, w_star[[0, 2]])
+    own = w_star[[0, 2]] * w_star.sum() / w_star[[0, 2]].sum()  # full marks are worth as much as on the other prompt
+    first = evaluation_metrics(rewards[:GROUP][..., [0, 2]], mask[:GROUP], GROUP, own)
     second = evaluation_metrics(rewards[GROUP:], mask[GROUP:], GROUP, w_star)
     for name, value in got.items():
         assert value == pytest.approx((first[name] + second[name]) / 2, abs=1e-6)

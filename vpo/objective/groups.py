@@ -25,7 +25,8 @@ class AnswerGroups:
         labels: (P, G, M) int64; answers of a group that count as the same have the same label.
         logps: (P, G) mean log-probability of a completion's tokens when it was sampled, in nats.
         applies: (P, D) bool, components that a prompt has; None for all of them. The others count as 0 with weight 0;
-            weightings must give them none.
+            weightings must give them none, and sum to 1 over the rest. ``w_star`` is not rescaled: a fixed weighting
+            sums what is there, as TRL does. Evaluation and search rescale it (`eval.prompt_weights`).
 
     Raises:
         ValueError: The shapes do not fit.

@@ -20,10 +20,11 @@ from typing import Any, NoReturn
 from vpo.sandbox import jail, namespaces
 from vpo.sandbox.capabilities import MECHANISMS
 from vpo.sandbox.channel import Channel, Lost
+from vpo.sandbox.dialogue import HEADER, converse
 from vpo.sandbox.place import Place, make_filter
 from vpo.sandbox.supervisor import REQUESTS, read_exactly, serve, write_line
 from vpo.sandbox.worker import GRACE_SECONDS, Settings, read_report
-from vpo.sandbox.zygote import HEADER, ROOT, boot_command, hidden_paths, preload
+from vpo.sandbox.zygote import ROOT, boot_command, hidden_paths, preload
 
 _GIVEN = ("user_namespaces", "mount_namespaces", "pid_namespaces", "network_namespaces", "ipc_namespaces")
 _OPTIONS = (
@@ -94,7 +95,7 @@ class BubblewrapWorker:
         self._have = [name for name in MECHANISMS if reasons[name] is None]
         return reasons
 
-    def run(self, payload: bytes, seconds: float) -> Iterator[dict[str, Any]]:
+    def run(self, payload: bytes, seconds: float, turns: Sequence[Sequence[str]] = ()) -> Iterator[dict[str, Any]]:
         """Run a job in a bwrap of its own."""
         job = json.loads(payload)
         self.restart()
@@ -104,7 +105,8 @@ class BubblewrapWorker:
             named = [name for name in self._settings.preload if name in job["code"]]
             self._channel = self._start(named, job["limits"]["files_mb"])
         deadline = time.monotonic() + seconds + GRACE_SECONDS
-        answers = self._channel.exchange(HEADER.pack(len(payload)) + payload, deadline)
+        records = self._channel.exchange(HEADER.pack(len(payload)) + payload, deadline)
+        answers = converse(records, lambda data: self._channel.send(data, deadline), turns)
         for _ in job["cases"]:
             yield next(answers)
 

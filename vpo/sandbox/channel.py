@@ -107,6 +107,30 @@ class Channel:
                 except BrokenPipeError:
                     poller.unregister(file)  # what it has still said can be read
 
+    def send(self, data: bytes, deadline: float) -> None:
+        """Write in the middle of an exchange, whose own data is written.
+
+        Args:
+            data: A few bytes.
+            deadline: Of ``time.monotonic()``.
+
+        Raises:
+            Lost: The child does not read in time. One that has died is heard of by who reads.
+        """
+        left = memoryview(data)
+        poller = select.poll()
+        poller.register(self._input, select.POLLOUT)
+        while left:
+            wait = deadline - time.monotonic()
+            if wait <= 0:
+                raise Lost("no answer in time")
+            try:
+                left = left[os.write(self._input, left) :]
+            except BlockingIOError:
+                poller.poll(wait * 1000 + 1)
+            except BrokenPipeError:
+                return
+
     def kill(self) -> None:
         """End the child; what it started hears of that from the kernel, and ends too."""
         self._process.kill()

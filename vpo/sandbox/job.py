@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from vpo.sandbox.dialogue import check_turns
 from vpo.sandbox.limits import Limits
 
 Status = Literal["ok", "invalid", "error", "timeout", "oom", "infra"]
@@ -23,6 +24,8 @@ class Job:
         entry: Function to call, such as ``solve``; with a dot, a method: ``Solution.solve`` makes a ``Solution()`` and
             calls it. None to run the code as a program.
         limits: For this job; None for the sandbox's.
+        turns: Lines that each case is handed one by one on standard input, see :mod:`vpo.sandbox.dialogue`; with
+            ``entry`` alone. None where there is no dialogue.
 
     Raises:
         ValueError: A case is not of its kind, or ``entry`` is no name.
@@ -32,10 +35,15 @@ class Job:
     cases: Sequence[Any]
     entry: str | None = None
     limits: Limits | None = None
+    turns: Sequence[Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
         if self.entry is not None and not all(part.isidentifier() for part in self.entry.split(".")):
             raise ValueError(f"entry is {self.entry!r}: expected a function's name, such as 'solve'.")
+        if self.turns is not None:
+            if self.entry is None:
+                raise ValueError("turns are given without an entry: expected the function that reads them. Name it.")
+            check_turns(self.turns, len(self.cases))
         if isinstance(self.cases, str):
             raise ValueError("cases is one text: expected a list of cases. Write cases=[text].")
         for case in self.cases:
@@ -46,16 +54,25 @@ class Job:
             if self.entry is not None and (isinstance(case, str) or not isinstance(case, Sequence)):
                 raise ValueError(f"a case is {case!r:.100}: expected the list of {self.entry}'s arguments.")
 
-    def payload(self, limits: Limits) -> bytes:
+    def payload(self, limits: Limits, with_turns: bool = False) -> bytes:
         """The job as a zygote takes it.
 
         Args:
             limits: Its own or the sandbox's.
+            with_turns: For another caller of a zygote, such as a node's; the zygote itself never gets them.
 
         Raises:
             ValueError: An argument is no JSON value.
         """
-        content = {"code": self.code, "entry": self.entry, "cases": list(self.cases), "limits": asdict(limits)}
+        content: dict[str, Any] = {
+            "code": self.code,
+            "entry": self.entry,
+            "cases": list(self.cases),
+            "limits": asdict(limits),
+        }
+        if self.turns is not None:
+            content["dialogue"] = True
+            content |= {"turns": [list(lines) for lines in self.turns]} if with_turns else {}
         try:
             return json.dumps(content).encode()
         except TypeError as error:
@@ -65,7 +82,9 @@ class Job:
     def from_payload(cls, payload: bytes) -> Job:
         """The job that :meth:`payload` wrote, with its limits."""
         content = json.loads(payload)
-        return cls(content["code"], content["cases"], content["entry"], Limits(**content["limits"]))
+        return cls(
+            content["code"], content["cases"], content["entry"], Limits(**content["limits"]), content.get("turns")
+        )
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,7 @@ class Result:
         stderr: The last 2 KiB of standard error.
         seconds: Wall time.
         detail: Why it is not ``ok``: a traceback's end, or a sentence.
+        replies: Lines that the case printed in a dialogue, the first when it was ready.
     """
 
     status: Status
@@ -90,3 +110,7 @@ class Result:
     stderr: str = ""
     seconds: float = 0.0
     detail: str = ""
+    replies: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "replies", tuple(self.replies))  # JSON has lists

@@ -1,7 +1,8 @@
 """A sandbox: jobs in, results out, whatever happens in between.
 
 Threads of this process each hold a zygote for the length of a job. A zygote that dies or does not answer is replaced,
-and its job is run once more; what fails twice is ``infra``.
+and its job is run once more; what fails twice is ``infra``. The threads are daemons: a process that ends waits for no
+job, and its zygotes end with it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import os
 import queue
 import sys
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Literal
 
+from vpo.daemon_threads import DaemonThreads
 from vpo.sandbox.channel import Lost
 from vpo.sandbox.job import Job, Result
 from vpo.sandbox.job_pool import JobPool
@@ -81,7 +83,7 @@ class Sandbox(JobPool):
             for worker in self._workers:
                 worker.close()
             raise
-        self._threads = ThreadPoolExecutor(num, thread_name_prefix="sandbox")
+        self._threads = DaemonThreads(num, "sandbox")
 
     def submit(self, job: Job) -> Future[tuple[Result, ...]]:
         """Run a job when a worker is free; see :meth:`JobPool.submit`."""
@@ -110,7 +112,8 @@ class Sandbox(JobPool):
             for _ in range(_TRIES):
                 results = []
                 try:
-                    for record in worker.run(payload, limits.longest(len(job.cases))):
+                    more = () if job.turns is None else (job.turns,)
+                    for record in worker.run(payload, limits.longest(len(job.cases)), *more):
                         results.append(verdict(record, job.entry is not None, limits))
                     reason = "the supervisor left cases out"
                 except (Lost, OSError) as error:

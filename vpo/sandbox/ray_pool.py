@@ -168,7 +168,7 @@ class _JobWork(Work[tuple[Result, ...]]):
         self.seconds = _TRIES * (limits.longest(len(job.cases)) + GRACE_SECONDS) + _RESTART_SECONDS
 
     def arguments(self) -> tuple[bytes]:
-        return (self._job.payload(self._limits),)  # here: thousands of jobs may wait
+        return (self._job.payload(self._limits, with_turns=True),)  # here: thousands of jobs may wait
 
     def read(self, answer: bytes) -> tuple[Result, ...]:
         results = tuple(Result(**each) for each in json.loads(answer))

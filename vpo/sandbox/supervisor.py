@@ -17,9 +17,11 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from vpo.sandbox import candidate, descendants, jail
+from vpo.sandbox.dialogue import Handover
 from vpo.sandbox.limits import Limits
 from vpo.sandbox.place import Place
 
@@ -65,7 +67,7 @@ def serve(place: Place, size: int) -> NoReturn:
         rules = place.settle(limits)
         end = time.monotonic() + (math.inf if limits.job_seconds is None else limits.job_seconds)
         for case in job["cases"]:
-            write_line(_Case(place, rules, job["code"], job["entry"], limits).run(case, end))
+            write_line(_Case(place, rules, job, limits).run(case, end))
         os._exit(0)
     except (EOFError, BrokenPipeError):  # the caller is gone
         os._exit(0)
@@ -101,8 +103,11 @@ class _Stream:
 class _Case:
     """One case of a job, from the fork to the last process reaped."""
 
-    def __init__(self, place: Place, rules: int | None, code: str, entry: str | None, limits: Limits) -> None:
-        self.place, self.rules, self.code, self.entry, self.limits = place, rules, code, entry, limits
+    def __init__(self, place: Place, rules: int | None, job: dict[str, Any], limits: Limits) -> None:
+        self.place, self.rules, self.limits = place, rules, limits
+        self.code: str = job["code"]
+        self.entry: str | None = job["entry"]
+        self.is_dialogue = bool(job.get("dialogue"))
         self.baseline = descendants.memory(place.proc)
         self.began: float | None = None  # when the code began, by the candidate's word
 
@@ -111,7 +116,7 @@ class _Case:
         start = time.monotonic()
         if start >= end:
             return {"stopped": "job time", "seconds": 0.0, "stdout": "", "stderr": ""}
-        stdin = os.memfd_create("stdin")
+        stdin, to = os.pipe() if self.is_dialogue else (os.memfd_create("stdin"), None)
         if self.entry is None:
             with os.fdopen(os.dup(stdin), "wb") as file:
                 file.write(case.encode("utf-8", "surrogatepass"))
@@ -124,8 +129,13 @@ class _Case:
         for _, write in pipes:
             os.close(write)
         out, err, message = (read for read, _ in pipes)
-        streams = [
-            _Stream(out, self.limits.output_bytes, "first" if self.entry is None else "none"),
+        printed: _Stream | Handover
+        if to is not None:
+            printed = Handover(out, to, self.limits.output_bytes, write_line, lambda size: read_exactly(REQUESTS, size))
+        else:
+            printed = _Stream(out, self.limits.output_bytes, "first" if self.entry is None else "none")
+        streams: list[_Stream | Handover] = [
+            printed,
             _Stream(err, _STDERR_BYTES, "last"),
             _Stream(message, self.limits.output_bytes + _MESSAGE_SLACK),
         ]
@@ -138,6 +148,8 @@ class _Case:
             while stream.take():  # all writers are dead, so this ends
                 pass
             os.close(stream.pipe)
+        if isinstance(printed, Handover):
+            printed.close()
         if stopped is None and any(stream.is_over for stream in streams):
             stopped = "output"
         return {
@@ -161,7 +173,7 @@ class _Case:
         finally:
             os._exit(FAILED)
 
-    def _watch(self, pid: int, streams: list[_Stream], end: float) -> str | None:
+    def _watch(self, pid: int, streams: Sequence[_Stream | Handover], end: float) -> str | None:
         """Read until the process ends; why it must be stopped, if it must."""
         poller = select.poll()
         by_pipe = {stream.pipe: stream for stream in streams}
@@ -178,10 +190,13 @@ class _Case:
                 for file, _ in poller.poll(math.ceil(max(wait, 0) * 1000)):
                     if file == ended:
                         return None
-                    if not by_pipe[file].take():
+                    stream = by_pipe[file]
+                    if not stream.take():
                         poller.unregister(file)
-                    elif by_pipe[file].is_over:
+                    elif stream.is_over:
                         return "output"
+                    if isinstance(stream, Handover):
+                        deadline += stream.take_waited()
                 if self.began is None and streams[-1].data:
                     self.began = time.monotonic()
                     deadline, late = self.began + self.limits.seconds, "time"

@@ -53,7 +53,8 @@ def verdict(record: dict[str, Any], is_call: bool, limits: Limits) -> Result:
     stdout = "" if is_call else record["stdout"][: limits.output_bytes]
 
     def result(status: Status, detail: str = "", value: Any = None) -> Result:
-        return Result(status, value, stdout, record["stderr"], record["seconds"], detail)
+        replies = tuple(record.get("replies", ()))
+        return Result(status, value, stdout, record["stderr"], record["seconds"], detail, replies)
 
     if stopped == "job time":
         return result("timeout", f"the job's {limits.job_seconds:g} s were used up")

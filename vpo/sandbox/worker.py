@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from vpo.sandbox.capabilities import NotEnforced, check_allowed, unmet
 from vpo.sandbox.channel import Channel, Lost
-from vpo.sandbox.zygote import HEADER, boot_command
+from vpo.sandbox.dialogue import HEADER, converse
+from vpo.sandbox.zygote import boot_command
 
 _START_SECONDS = 120.0  # imports, on a machine that is busy with others
 GRACE_SECONDS = 60.0  # for the forks and the JSON of a job; only a worker that hangs needs as long
@@ -59,12 +60,13 @@ class Worker(Protocol):
         """
         ...
 
-    def run(self, payload: bytes, seconds: float) -> Iterator[dict[str, Any]]:
+    def run(self, payload: bytes, seconds: float, turns: Sequence[Sequence[str]] = ()) -> Iterator[dict[str, Any]]:
         """Run a job.
 
         Args:
             payload: From :meth:`vpo.sandbox.Job.payload`.
             seconds: The longest that its cases may take.
+            turns: Lines of each case of a dialogue.
 
         Yields:
             The supervisor's record of each case, in order.
@@ -137,10 +139,11 @@ class ZygoteWorker:
         """Wait for its report; see :class:`Worker`."""
         return read_report(self._channel, self._settings.allow)
 
-    def run(self, payload: bytes, seconds: float) -> Iterator[dict[str, Any]]:
+    def run(self, payload: bytes, seconds: float, turns: Sequence[Sequence[str]] = ()) -> Iterator[dict[str, Any]]:
         """Run a job; see :class:`Worker`."""
         deadline = time.monotonic() + seconds + GRACE_SECONDS
-        for record in self._channel.exchange(HEADER.pack(len(payload)) + payload, deadline):
+        records = self._channel.exchange(HEADER.pack(len(payload)) + payload, deadline)
+        for record in converse(records, lambda data: self._channel.send(data, deadline), turns):
             if "end" in record:
                 if record["end"] != 0:
                     raise Lost(f"the supervisor ended with status {record['end']}")

@@ -14,7 +14,6 @@ import json
 import os
 import select
 import signal
-import struct
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,10 +21,10 @@ from typing import Any, NoReturn
 from vpo.sandbox import candidate, descendants, jail, namespaces
 from vpo.sandbox import syscalls as sys_
 from vpo.sandbox.capabilities import unmet
+from vpo.sandbox.dialogue import HEADER
 from vpo.sandbox.place import Place, make_filter
 from vpo.sandbox.supervisor import REQUESTS, exit_file, read_exactly, serve, write_line
 
-HEADER = struct.Struct(">Q")
 ROOT = str(Path(__file__).resolve().parents[2])
 _PACKAGES = ("vpo", "trainers", "search", "eval")  # tasks and their data, should they be installed beside numpy
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from {module} import main; del sys.path[0]; main(sys.argv[2])"

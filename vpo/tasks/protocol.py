@@ -22,8 +22,10 @@ RewardFunc = Callable[..., Any]  # as TRL calls it: (prompts, completions, **col
 class Task(Protocol):
     """A source of prompts with a vector reward.
 
-    Two more methods are used where they are: ``label(answer, row) -> str``, the kind of an answer whatever it earns,
-    for monitors; and ``attempt(row, rng: random.Random) -> str``, an answer of middling quality, for checks.
+    Three more methods are used where they are: ``label(answer, row) -> str``, the kind of an answer whatever it earns,
+    for monitors; ``attempt(row, rng: random.Random) -> str``, an answer of middling quality, for checks; and
+    ``score_some(answer, row, components) -> tuple[float, ...]``, the rewards of the components that are asked for by
+    number, out of those that apply to the row, without the cost of the others, for a cascade in search.
 
     Attributes:
         name: How it is found and what metrics are named by.

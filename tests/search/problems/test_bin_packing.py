@@ -30,18 +30,57 @@ def priority(item, bins):
     score[1:] -= score[:-1].copy()
     return score
 """
-# looks into the loop's own variables: best fit, but for bins that one of the next items would fill
+# Best fit, but for bins that the next item would fill, if it can be found: in the loop's variables, in all that its
+# process remembers, or on the way to it. Seldom acted on, which a check of packings by their beginnings would miss.
 LOOKS_AHEAD = """
+import gc
+import os
+import select
 import sys
+
 import numpy as np
+
+SEEN = [0]
+
+
+def coming():
+    frame = sys._getframe(1)
+    while frame is not None:
+        for value in frame.f_locals.values():
+            if isinstance(value, (list, tuple)) and len(value) > 100 and isinstance(value[0], (int, str)):
+                return int(value[SEEN[0]])
+        frame = frame.f_back
+    if SEEN[0] == 1:
+        for value in gc.get_objects():
+            if type(value) is list and len(value) in (500, 5000) and isinstance(value[0], (int, str)):
+                return int(value[SEEN[0]])
+    if select.select([0], [], [], 0)[0]:
+        return int(os.read(0, 100).split()[0])
+    return None
 
 
 def priority(item, bins):
-    found = sys._getframe(1).f_locals
-    place = len(found["bins"])
-    coming = found["items"][place + 1 : place + 10]
+    SEEN[0] += 1
     left = bins - item
-    return np.where(np.isin(left, coming), 1, -left)
+    later = coming()
+    if later is not None:
+        raise RuntimeError(f"item {SEEN[0] + 1} will be {later}")
+    return np.where(left == later, 1, -left) if SEEN[0] % 50 == 0 else -left
+"""
+# decides before it is asked, to be told what comes
+ASKS_EARLY = """
+import os
+
+
+def priority(item, bins):
+    os.write(1, b"0\\n")
+    os.write(3, b"0\\n")
+    for number in range(4, 20):
+        try:
+            os.write(number, b"0\\n")
+        except OSError:
+            pass
+    return -(bins - item)
 """
 
 
@@ -102,19 +141,33 @@ def test_best_fit_is_that_of_plain_loops():
         assert reward == lower_bound(items, size) / naive_best_fit(items, size)
 
 
-@pytest.mark.parametrize("name", ["or3", "weibull_5k"])
-def test_a_program_that_looks_ahead_is_invalid(name):
-    (problem,) = get_problems(f"bin_packing_{name}")
-    (evaluation,) = problem.evaluate([LOOKS_AHEAD])
-    assert (evaluation.status, evaluation.vector) == ("invalid", problem.floor)
-    assert "not an online program" in evaluation.artifact
+def test_a_program_that_looks_ahead_finds_nothing():
+    (problem,) = get_problems("bin_packing_or3")
+    ahead, fit = problem.evaluate([LOOKS_AHEAD, problem.seed_program])
+    assert ahead.status == "ok", ahead.artifact
+    assert ahead.vector == fit.vector
+
+
+def test_a_program_that_decides_before_it_is_asked_gains_nothing():
+    (problem,) = get_problems("bin_packing_or3")
+    (found,) = problem.evaluate([ASKS_EARLY])
+    assert (found.status, found.vector) == ("invalid", problem.floor)
+    assert "of 500 lines" in found.artifact or "the result cannot be read" in found.artifact
 
 
 def test_a_program_that_draws_at_random_is_invalid():
     program = "import numpy\n\n\ndef priority(item, bins):\n    return numpy.random.random(len(bins))"
     (problem,) = get_problems("bin_packing_or3")
     (evaluation,) = problem.evaluate([program])
-    assert evaluation.status == "invalid" and "not an online program" in evaluation.artifact
+    assert (evaluation.status, evaluation.vector) == ("invalid", problem.floor)
+    assert "run twice on u500_" in evaluation.artifact and "did not do the same" in evaluation.artifact
+
+
+def test_what_a_program_prints_is_no_decision():
+    (problem,) = get_problems("bin_packing_or3")
+    program = "print('begin')\n\ndef priority(item, bins):\n    print(item)\n    return -(bins - item)"
+    printing, fit = problem.evaluate_some([program, problem.seed_program], [[3], [3]])
+    assert printing == fit and printing.status == "ok"
 
 
 def test_ranks_of_another_number_than_bins_are_an_error():

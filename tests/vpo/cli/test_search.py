@@ -194,12 +194,30 @@ def test_show_says_what_there_is_instead(evolved, capsys, words, message):
         ({"procedure": {"name": "fish"}}, "there is no procedure 'fish'"),
         ({"cascade": {"share": 0.5}}, "cascade is {'share': 0.5}: expected share, bar, floor and seed"),
         ({"cascade": {"share": 0.5, "bar": 0.5}}, "has no evaluate_some and num_components"),
+        ({"retry": {"max_retries": -1}}, "max_retries is -1, expected 0 or more"),
+        ({"retry": {"times": 3}}, "retry has the key 'times': expected some of max_retries, first_s"),
         ({"overlap": True}, "overlap=True goes with rounds alone"),
     ],
 )
 def test_mistakes_in_the_file_are_named(tmp_path, capsys, changes, message):
     assert main(["search", "run", str(write_config(tmp_path, **changes))]) == 1
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_search_that_gives_up_says_why_and_how_to_go_on(tmp_path, capsys):
+    path = write_config(tmp_path, retry={"max_retries": 1, "first_s": 0, "longest_s": 0})
+    working = (tmp_path / "count.py").read_text()
+    broken = (
+        "    from vpo.infrastructure import InfrastructureError\n    raise InfrastructureError('no node is left.')\n"
+    )
+    (tmp_path / "count.py").write_text(working.replace("    return answer.count", broken + "    return answer.count"))
+    assert main(["search", "run", str(path)]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "failed 2 times through no fault of the answers" in said and "no node is left" in said
+    assert f"To go on: vpo search resume {tmp_path / 'out'}" in said
+    (tmp_path / "count.py").write_text(working)
+    assert main(["search", "resume", str(tmp_path / "out")]) == 0
+    assert [each.answers[-1] for each in read_results(tmp_path / "out" / "ledger.jsonl")] == [12, 12, 12]
 
 
 def test_folder_of_another_search_is_refused_and_kept(tmp_path, capsys):

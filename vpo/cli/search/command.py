@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from search.driver import Progress, SearchInterrupted, run_search
+from search.driver import GaveUpError, Progress, SearchInterrupted, run_search
 from search.ledger import read_told
 from search.replay import Difference, replay_search
 from vpo.cli.search.config import CONFIG, LEDGER, SearchConfig, read_config
-from vpo.cli.search.parts import make_budget, make_problems, make_procedure, make_sampler, make_sampling
+from vpo.cli.search.parts import make_backoff, make_budget, make_problems, make_procedure, make_sampler, make_sampling
 from vpo.cli.search.show import summary
 
 _MOST_SHOWN = 12  # differences; one cause often shows in every answer
@@ -70,7 +71,7 @@ def replay_folder(folder: Path, evaluate: bool) -> int:
 
 
 def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None) -> int:
-    budget, sampling = make_budget(config, max_seconds), make_sampling(config)
+    budget, sampling, retry = make_budget(config, max_seconds), make_sampling(config), make_backoff(config)
     problems, make, sampler = make_problems(config), make_procedure(config), make_sampler(config)
     console = Console(stderr=True)
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")]
@@ -85,13 +86,17 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / CONFIG).is_file():
             (folder / CONFIG).write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
-        options = {"sampling": sampling, "ledger_path": folder / LEDGER, "progress": report, **config.driver_options}
+        options: dict[str, Any] = {"sampling": sampling, "retry": retry, **config.driver_options}
         try:
-            run_search(problems, make, sampler, budget, **options)
+            run_search(problems, make, sampler, budget, ledger_path=folder / LEDGER, progress=report, **options)
         except SearchInterrupted as stop:
             bars.stop()
             console.print(f"{stop}\nTo go on: vpo search resume {folder}", markup=False)
             raise SystemExit(130) from None
+        except GaveUpError as stop:
+            bars.stop()
+            console.print(f"Error: {stop}\nTo go on: vpo search resume {folder}", markup=False)
+            raise SystemExit(1) from None
     Console().print(summary(read_told(folder / LEDGER)))
     console.print(f"wrote {folder / LEDGER}; how an answer came about: vpo search show {folder} -p 0", markup=False)
     return 0

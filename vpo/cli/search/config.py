@@ -25,6 +25,8 @@ class SearchConfig:
         out: Folder of the search.
         sampling: Fields of `search.records.Sampling`.
         cascade: Arguments of `search.cascade.Cascade`; empty for none.
+        retry: Fields of `search.retry.Backoff`: how patiently evaluation and sampling are tried again where machinery
+            failed; empty for 6 times, after up to 1, 2, 4, ... s.
         dedupe: "text", or "python" to take programs for equal that differ in comments and layout.
         seed, batch, mode, ordered, overlap, max_in_flight, evaluators, target: As for `search.driver.run_search`.
     """
@@ -36,6 +38,7 @@ class SearchConfig:
     out: str
     sampling: dict[str, Any] = field(default_factory=dict)
     cascade: dict[str, Any] = field(default_factory=dict)
+    retry: dict[str, Any] = field(default_factory=dict)
     dedupe: str = "text"
     seed: int = 0
     batch: int = 8
@@ -54,7 +57,7 @@ class SearchConfig:
 
 
 _NAMED = ("problem", "sampler", "procedure")
-_MAPPINGS = ("budget", "sampling", "cascade")
+_MAPPINGS = ("budget", "sampling", "cascade", "retry")
 _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
     "out": ((str,), "a folder"),
     "dedupe": ((str,), "'text' or 'python'"),

@@ -13,6 +13,7 @@ from search.problem import Problem
 from search.problems import get_problems
 from search.procedures import Procedure, get_procedure
 from search.records import Sampling
+from search.retry import Backoff
 from vpo.cli.search.config import SearchConfig, build
 
 SAMPLERS = ("model", "vllm", "openai")
@@ -29,6 +30,12 @@ def make_sampling(config: SearchConfig) -> Sampling:
     """Settings of every request."""
     sampling: Sampling = build(Sampling, config.sampling, "sampling")
     return sampling
+
+
+def make_backoff(config: SearchConfig) -> Backoff:
+    """How patiently failures of machinery are met."""
+    backoff: Backoff = build(Backoff, config.retry, "retry")
+    return backoff
 
 
 def make_problems(config: SearchConfig) -> list[Problem]:

@@ -16,6 +16,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from vpo.answers import completion_text
+from vpo.infrastructure import InfrastructureError
 from vpo.per_answer import per_answer_of
 from vpo.tasks.code.cases import PASSED, CodeTest, Runner, as_run, keep_small, read_tests, write_tests
 from vpo.tasks.code.program import extract_program, program_label
@@ -45,6 +46,10 @@ _WINDOWS = {
 
 class RunnerError(RuntimeError):
     """The runner failed, not the program that it was to run."""
+
+
+class RunnerLostError(RunnerError, InfrastructureError):
+    """The runner could not run a program this time; a search tries again."""
 
 
 @dataclass(frozen=True)
@@ -108,20 +113,35 @@ class CodeTask:
 
         Raises:
             ValueError: There is no runner.
-            RunnerError: The runner failed, or did not return a status for each test.
+            RunnerError: The runner did not return a status for each test, or (`RunnerLostError`) failed.
+        """
+        tests = _tests(row["tests"])
+        return (*self.score_some(answer, row, range(len(tests))), *[None] * (self.max_tests - len(tests)))
+
+    def score_some(self, answer: str, row: Row, components: Sequence[int]) -> tuple[float, ...]:
+        """The same on some of the row's tests; no other test is run.
+
+        Args:
+            answer: As for `score`.
+            row: As for `score`.
+            components: Numbers of tests that the row has, from 0.
+
+        Returns:
+            A reward for each, in that order.
         """
         run = self._run()
-        tests = _tests(row["tests"])
+        every = _tests(row["tests"])
+        tests = [every[component] for component in components]
         program = extract_program(answer)
-        statuses = run(program, tests) if program else ["invalid"] * len(tests)
+        statuses = run(program, tests) if program and tests else ["invalid"] * len(tests)
         if len(statuses) != len(tests):
             raise RunnerError(f"the runner returned {len(statuses)} statuses for {len(tests)} tests: expected as many.")
         if "infra" in statuses:
-            raise RunnerError(
+            raise RunnerLostError(
                 "the runner could not run a program, through no fault of the program's: expected it to try again until "
                 "it can. Look at its log; a reward of 0 would be wrong."
             )
-        return (*(float(status == PASSED) for status in statuses), *[None] * (self.max_tests - len(tests)))
+        return tuple(float(status == PASSED) for status in statuses)
 
     @property
     def reward_funcs(self) -> list[RewardFunc]:
