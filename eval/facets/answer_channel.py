@@ -58,7 +58,7 @@ class AnswerFacet:
     description = "Where the answer stands: box, hashes, tag, JSON key, phrase, code, last number"
 
     def __init__(self) -> None:
-        self._channels = Remembered(lambda texts: [answer_channel(text) for text in texts])
+        self._channels = Remembered(_channels)
 
     def fit(self, reference: Samples) -> None:
         """Nothing to fit."""
@@ -73,3 +73,7 @@ class AnswerFacet:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Nothing to take up."""
+
+
+def _channels(texts: list[str]) -> list[str]:
+    return [answer_channel(text) for text in texts]

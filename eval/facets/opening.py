@@ -50,7 +50,7 @@ class OpeningFacet:
         self.most = most
         self.least_prompts = least_prompts
         self.categories: tuple[str, ...] | None = None
-        self._openings = Remembered(lambda texts: [opening(text) for text in texts])
+        self._openings = Remembered(_openings)
 
     def fit(self, reference: Samples) -> None:
         """Freeze the most frequent openings."""
@@ -83,3 +83,7 @@ class OpeningFacet:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up saved categories."""
         self.categories = tuple(state["categories"]) if state else None
+
+
+def _openings(texts: list[str]) -> list[str]:
+    return [opening(text) for text in texts]

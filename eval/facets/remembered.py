@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 MOST_REMEMBERED = 20_000
 """Texts; what is over goes, oldest first."""
@@ -29,6 +30,10 @@ class Remembered:
         for text in list(self._known)[: max(0, len(self._known) - self._most)]:
             del self._known[text]
         return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is remembered: another process that labels finds its own."""
+        return {**self.__dict__, "_known": {}}
 
     def forget(self) -> None:
         """Forget all: the function has changed."""

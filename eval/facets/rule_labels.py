@@ -27,7 +27,7 @@ class FormatFacet:
     def __init__(self, taxonomy: Taxonomy | None = None, name: str = "format") -> None:
         self.name = name
         self.taxonomy: Taxonomy = RuleTaxonomy() if taxonomy is None else taxonomy
-        self._stopped = Remembered(lambda texts: [self.taxonomy(text) for text in texts])
+        self._stopped = Remembered(self._of_stopped)
 
     def fit(self, reference: Samples) -> None:
         """Nothing to fit."""
@@ -58,6 +58,9 @@ class FormatFacet:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Nothing to take up."""
+
+    def _of_stopped(self, texts: list[str]) -> list[str]:
+        return [self.taxonomy(text) for text in texts]
 
 
 class TaskFacet:
