@@ -47,7 +47,7 @@ def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | 
         if offset:
             if path.stat().st_size < offset:
                 raise SourceError(
-                    f"{path} has {path.stat().st_size} bytes, fewer than the {offset} that were read from it: expected "
+                    f"{path} has {path.stat().st_size} bytes, fewer than the {offset} read from it: expected "
                     "a log that only grows. Start the monitor anew on the file as it is now."
                 )
             file.seek(offset)
@@ -57,7 +57,7 @@ def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | 
             except (zlib.error, gzip.BadGzipFile) as error:
                 # Not to be skipped: a damaged stream repeats and alters text for a while before it is noticed.
                 raise DamagedFileError(
-                    f"{path}, near line {number}: the compression is damaged ({error}), and what was read so far may be "
+                    f"{path}, near line {number}: the compression is damaged ({error}); what was read so far may be "
                     "altered. Copy the file again; what `gzip -t` accepts can be read."
                 ) from error
             except EOFError:
