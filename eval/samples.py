@@ -10,7 +10,7 @@ Shape letters: N samples, D components.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -73,6 +73,38 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+
+def merge(parts: Sequence[Samples]) -> Samples:
+    """The samples of several steps as those of one look, at the last of the steps.
+
+    A prompt that stands at two of the steps is one prompt with the samples of both.
+
+    Raises:
+        ValueError: There are no parts, or their components differ.
+    """
+    if not parts:
+        raise ValueError("there are no samples to merge: expected those of one step at least.")
+    if len(parts) == 1:
+        return parts[0]
+    if len({part.components for part in parts}) > 1:
+        found = {part.step: part.components for part in parts}
+        raise ValueError(f"components differ between steps: {found}. They cannot be averaged; look at them apart.")
+    starts = np.cumsum([0, *(int(part.completions.max(initial=-1)) + 1 for part in parts)])
+
+    def joined(name: str) -> list[object] | None:
+        columns = [getattr(part, name) for part in parts]
+        return None if any(column is None for column in columns) else [each for column in columns for each in column]
+
+    def stacked(name: str) -> NDArray[np.float64] | None:
+        columns = [getattr(part, name) for part in parts]
+        return None if any(column is None for column in columns) else np.concatenate(columns)
+
+    columns = {name: joined(name) for name in ("prompt_ids", "texts", "prompts", "finish_reasons", "rows")}
+    columns |= {name: stacked(name) for name in ("tokens", "depths", "entropies")}  # type: ignore[misc]
+    completions = np.concatenate([part.completions + start for part, start in zip(parts, starts, strict=False)])
+    rewards = np.concatenate([part.rewards for part in parts])
+    return replace(parts[-1], completions=completions, rewards=rewards, **columns)  # type: ignore[arg-type]
 
 
 class Facet(Protocol):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -172,7 +173,11 @@ class CollapseMonitor(TrainerCallback):
         if self.is_vpo and self.trainer.args.log_rollouts:
             source = open_source(self.trainer.args.output_dir)
             # A process that is ahead may have written files of the step to come already.
-            found = [samples for samples in source.read(self._last_step) if samples.step < steps_done]
+            found = [
+                replace(samples, sampling=self.feed.sampling())
+                for samples in source.read(self._last_step)
+                if samples.step < steps_done
+            ]
             self._last_step = steps_done - 1
             return found
         samples = self.feed.new()

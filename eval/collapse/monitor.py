@@ -21,10 +21,9 @@ from eval.collapse.quantities import BASE_ALPHA, Thresholds, quantity_values
 from eval.collapse.records import AlarmRecord, LookRecord, Quantity
 from eval.collapse.reference import Reference, set_reference
 from eval.collapse.sentences import what_moved
-from eval.collapse.tally import merge
 from eval.collapse.verdicts import Standing, is_critical, judge
-from eval.samples import Facet, Samples
-from eval.sources.sampling import sampling_change
+from eval.samples import Facet, Samples, merge
+from eval.sources.sampling import PROMPT_TEMPLATE, sampling_change
 
 Labels = Mapping[str, Sequence[str]]
 _WINDOW = 5  # looks that "now" stands for in a verdict
@@ -95,6 +94,7 @@ class Monitor:
         self.num_samples = 0
         self.recent: deque[Counted] = deque(maxlen=_WINDOW)
         self._panel: AlarmPanel | None = None
+        self._first: Samples | None = None  # whose prompt template the others should have
         self._pending: list[tuple[Samples, Labels | None]] = []
 
     def look(
@@ -200,7 +200,7 @@ class Monitor:
     def _record(self, look: Counted, settings: dict[str, Any]) -> LookRecord:
         assert self.reference is not None and self._panel is not None
         number = len(self.looks) + 1
-        changed = sampling_change(self.reference.counted.samples, look.samples)
+        changed = self._sampling_change(look.samples)
         warnings = []
         if changed:
             warnings.append(
@@ -227,6 +227,17 @@ class Monitor:
             "state": {"gains": gains},
         }
         return LookRecord(**{**vars(measured), **fields})
+
+    def _sampling_change(self, samples: Samples) -> str | None:
+        """What differs from the reference; prompt templates, read off prompts, are compared within one log alone."""
+        assert self.reference is not None
+        reference = self.reference.counted.samples
+        if not self.reference.is_first_look:
+            known = {name: value for name, value in reference.sampling.items() if name != PROMPT_TEMPLATE}
+            if found := sampling_change(replace(reference, sampling=known), samples):
+                return found
+        self._first = self._first or (reference if self.reference.is_first_look else samples)
+        return sampling_change(self._first, samples)
 
     def _measured(self, look: Counted, number: int, settings: dict[str, Any], alpha: float) -> LookRecord:
         samples = look.samples

@@ -10,8 +10,7 @@ from eval.collapse.gallery import medoids
 from eval.collapse.monitor import Monitor
 from eval.collapse.records import AlarmRecord, LookRecord
 from eval.collapse.run_report import Example
-from eval.collapse.tally import merge
-from eval.samples import Samples
+from eval.samples import Samples, merge
 
 OnLook = Callable[[LookRecord], None]
 OnAlarm = Callable[[AlarmRecord], None]

@@ -14,6 +14,7 @@ from eval.collapse.counted import Counted, count
 from eval.collapse.quantities import Thresholds, choose_quantities
 from eval.collapse.records import Quantity
 from eval.samples import Facet, Samples
+from eval.sources.sampling import sampling_change
 
 _SHARED = 0.5  # of a look's prompts: from here on it is of the same prompts as the base
 
@@ -85,6 +86,8 @@ def set_reference(
             "The base model's samples are of other prompts than the run's: shares are compared across prompts, and "
             "pass@k is not paired. Sample the base model on the run's prompts for the sharpest comparison."
         )
+    if base is not None and (change := sampling_change(base, first)):
+        warnings.append(f"{change} (The base model's samples against the first look.)")
     if base is None:
         warnings.append(
             f"There are no base model's samples, so the first look (step {first.step}) is the reference: what changed "

@@ -6,12 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from eval.rollouts import rollout_files
-from eval.samples import Samples
+from eval.samples import Samples, merge
 from eval.sources.errors import SourceError
 from eval.sources.generic import JsonLines, ParquetTable, is_generic
 from eval.sources.lines import first_record
@@ -95,29 +94,16 @@ def read_base(
 
 
 def _merged(steps: Sequence[Samples]) -> Samples:
-    def joined(name: str) -> Any:
-        parts = [getattr(each, name) for each in steps]
-        if any(part is None for part in parts):
-            return None
-        if isinstance(parts[0], np.ndarray):
-            return np.concatenate(parts)
-        return [value for part in parts for value in part]
-
-    counts = [int(each.completions.max()) + 1 if len(each) else 0 for each in steps]
-    offsets = np.cumsum([0, *counts[:-1]])
-    columns = ("prompt_ids", "texts", "prompts", "finish_reasons", "tokens", "depths", "entropies", "rows")
     # A step that knows no components yet precedes those that do: its rewards are 0 for each of them.
     components = steps[-1].components
-    rewards = [each.rewards if each.components else np.zeros((len(each), len(components))) for each in steps]
-    return dataclasses.replace(
-        steps[-1],
-        step=0,
-        epoch=None,
-        rewards=np.concatenate(rewards),
-        completions=np.concatenate([each.completions + offset for each, offset in zip(steps, offsets, strict=True)]),
-        sampling={name: value for each in steps for name, value in each.sampling.items()},
-        **{name: joined(name) for name in columns},
-    )
+    known = [
+        each
+        if each.components == components
+        else dataclasses.replace(each, components=components, rewards=np.zeros((len(each), len(components))))
+        for each in steps
+    ]
+    sampling = {name: value for each in steps for name, value in each.sampling.items()}
+    return dataclasses.replace(merge(known), step=0, epoch=None, sampling=sampling)
 
 
 def _kind_of_folder(path: Path) -> type[Source] | None:

@@ -11,7 +11,9 @@ from eval.alarms import FalseAlarms
 from eval.collapse.json_form import from_json, to_json
 from eval.collapse.monitor import Monitor
 from eval.collapse.records import LookRecord
-from eval.collapse.tally import merge
+from eval.samples import merge
+from eval.sources import PROMPT_TEMPLATE
+from eval.sources.templates import HOLE
 from tests.eval.collapse.stream import FORMATS, BySign, mixture
 
 BASE, RIGHT = (0.5, 0.3, 0.2), (0.5, 0.4, 0.3)
@@ -194,3 +196,16 @@ def test_a_rate_for_a_known_number_of_looks_and_a_run_length_are_said_in_the_gua
 def test_facets_need_a_format_among_them():
     with pytest.raises(ValueError, match="expected names that differ, 'format' among them"):
         Monitor([])
+
+
+def test_an_edited_prompt_template_stops_the_evidence_and_one_of_another_log_only_warns():
+    rng = np.random.default_rng(12)
+    old, new = (f"{text}{HOLE} Answer." for text in ("You are a helpful assistant. ", "Think step by step, please. "))
+    base = mixture(0, BASE, RIGHT, rng, sampling={PROMPT_TEMPLATE: new})
+    watched = monitor(base=base)
+    for step in range(1, 4):
+        watched.look(mixture(step, BASE, RIGHT, rng, sampling={PROMPT_TEMPLATE: old}))
+    assert "against the first look" in watched.reference.warnings[-1]
+    assert all(look.state["gains"] and not look.warnings for look in watched.looks)
+    edited = watched.look(mixture(4, (1, 0, 0), RIGHT, rng, sampling={PROMPT_TEMPLATE: new}))
+    assert edited.state["gains"] == {} and "template" in edited.warnings[0]
