@@ -117,8 +117,8 @@ class ProgramEvaluator:
         found = run_jobs([self._job(*each) for each in zip(programs, plans, strict=True)], self._sandbox)
         failures = [failure(results) for results in found]
         judged = [
-            None if failed else self._judge(*each)
-            for *each, failed in zip(plans, components, found, failures, strict=True)
+            None if failed else self._judge(plan, wanted, results)
+            for plan, wanted, results, failed in zip(plans, components, found, failures, strict=True)
         ]
         raise_failures(judged, failures)
         return [each for each in judged if each is not None]
