@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from search.cascade import Cascade as Cascade
     from search.curves import best_so_far as best_so_far
     from search.curves import expected_best_so_far as expected_best_so_far
+    from search.driver import GaveUpError as GaveUpError
     from search.driver import Progress as Progress
     from search.driver import SearchInterrupted as SearchInterrupted
     from search.driver import run_search as run_search
@@ -70,6 +71,7 @@ _HOME = {
     "best_so_far": "curves",
     "expected_best_so_far": "curves",
     "Progress": "driver",
+    "GaveUpError": "driver",
     "SearchInterrupted": "driver",
     "run_search": "driver",
     "Told": "fold",

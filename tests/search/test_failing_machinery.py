@@ -20,7 +20,7 @@ from search.driver import GaveUpError
 from search.evaluator_pool import timed_evaluate
 from search.ledger import read_results
 from search.problem import TaskProblem
-from search.problems import FunctionProblem, ProgramEvaluator
+from search.problems import FunctionProblem, ProgramEvaluator, openevolve_problem
 from search.procedures import Evolution
 from search.replay import replay_search
 from search.retry import Backoff
@@ -230,6 +230,35 @@ def test_programs_that_the_sandbox_could_not_run_are_tried_again(box):
     programs = ["def f(): return 1", "def f(): return 2  # LOST"]
     assert partly(problem.evaluate, programs) == [(1.0,), None]
     assert [each.vector for each in problem.evaluate(programs)] == [(1.0,), (2.0,)] and len(lost) == 1
+
+
+def test_an_openevolve_candidate_that_could_not_be_run_does_not_take_the_others_along(tmp_path, box):
+    (tmp_path / "initial_program.py").write_text("def f():\n    return 1\n")
+    (tmp_path / "evaluator.py").write_text(
+        "def evaluate(path):\n"
+        "    names = {}\n"
+        "    exec(open(path).read(), names)\n"
+        "    return {'combined_score': names['f']()}\n"
+    )
+    is_down = []
+
+    class Losing(Sandbox):
+        def __init__(self):
+            pass
+
+        def submit(self, job):
+            future = box.submit(job)
+            if is_down and "LOST" in str(job.cases):
+                future.result()
+                return type("Now", (), {"result": lambda self: (Result("infra", detail="the process ended"),)})()
+            return future
+
+    problem = openevolve_problem(tmp_path, sandbox=Losing())
+    is_down.append(True)
+    programs = ["def f():\n    return 2", "def f():\n    return 3  # LOST"]
+    assert partly(problem.evaluate, programs) == [(2.0,), None]
+    is_down.clear()
+    assert [each.vector for each in problem.evaluate(programs)] == [(2.0,), (3.0,)]
 
 
 @pytest.fixture(scope="module")

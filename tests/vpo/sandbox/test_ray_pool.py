@@ -91,6 +91,13 @@ def test_two_nodes_answer_as_one_sandbox_does_in_the_order_of_the_jobs(pool: tup
     assert [result.value for (result,) in box.map(jobs)] == list(range(12))
 
 
+def test_a_case_is_handed_its_lines_on_the_node(pool: tuple[RaySandbox, str]) -> None:
+    body = "    os.write(1, b'go\\n')\n    for line in sys.stdin: os.write(1, line.upper().encode())"
+    code = f"import os, sys\ndef f():\n{body}"
+    found = pool[0].map([Job(code, [[]], "f", turns=[["a", "b"]])] * 3)
+    assert [(each.status, each.replies) for (each,) in found] == [("ok", ("go", "A", "B"))] * 3
+
+
 def test_threads_and_an_event_loop_share_it(pool: tuple[RaySandbox, str]) -> None:
     box: JobPool = pool[0]
     found: dict[int, list[int]] = {}
@@ -230,6 +237,9 @@ def test_what_is_sent_is_json_and_holds_code_and_cases_alone() -> None:
     (payload,) = _JobWork(Job(DOUBLE, [[1], [2]], "f"), LIMITS).arguments()
     assert json.loads(payload) == {"code": DOUBLE, "entry": "f", "cases": [[1], [2]], "limits": vars(LIMITS)}
     assert Job.from_payload(payload) == Job(DOUBLE, [[1], [2]], "f", LIMITS)
+    talk = Job(DOUBLE, [[1]], "f", LIMITS, [["a"]])
+    assert Job.from_payload(talk.payload(LIMITS, with_turns=True)) == talk
+    assert "turns" not in json.loads(talk.payload(LIMITS)), "a zygote must not be told what is to come"
 
 
 def test_what_a_node_does_not_enforce_is_the_error_of_one_machine_and_names_the_node(
