@@ -48,7 +48,7 @@
   }
 
   // One switch for all charts over training steps, wherever it is pressed: they are read side by side.
-  const switches = [...document.querySelectorAll("[data-axis]")];
+  const switches = [...document.querySelectorAll("button[data-axis]")];
   for (const key of switches) {
     key.addEventListener("click", () => {
       root.dataset.axis = root.dataset.axis === key.dataset.axis ? "" : key.dataset.axis;

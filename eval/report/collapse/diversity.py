@@ -93,6 +93,9 @@ def measures_group(run: RunReport) -> ChartGroup:
         curves = {title: look_line(looks, value_of)}
         base = {title: value_of(run.base) if run.base else None}
         spec = step_chart(curves, {title: _ALONE}, unit, base=base, alarms=alarms, from_zero=True)
+        per_prompt = next((look.samples_a_prompt for look in reversed(looks) if look.samples_a_prompt), None)
+        if unit == "distinct texts" and per_prompt:
+            spec["layout"]["yaxis"]["title"]["text"] += f", of {plain(per_prompt, 0)}"
         if unit.startswith("share"):
             spec["layout"]["yaxis"]["tickformat"] = ".0%"
         charts.append(Chart(title, spec, small=True, alt=_change_words(*next(iter(curves.items())))))

@@ -38,6 +38,7 @@ class RunView:
     groups: dict[str, ChartGroup]
     areas: dict[str, ChartGroup]
     watched: list[tables.Watched]
+    settings: dict[int, str]
     silence: str
     gallery: dict[str, list[tuple[str, list[Example]]]]
     notes: list[str]
@@ -79,6 +80,7 @@ def _view(run: RunReport, number: int, palettes: Mapping[str, Palette]) -> RunVi
     own = {facet: each for facet, each in palettes.items() if any(facet in look.shares for look in seen(run))}
     first = palettes.get("format") or next(iter(palettes.values()), None)
     rows = tables.number_rows(run)
+    alarmed = {alarm.look for alarm in run.alarms}
     groups = {
         "accuracy": outcomes.accuracy_chart(run, first) if first else ChartGroup([], []),
         "accuracy over steps": outcomes.accuracy_over_steps(run, first) if first else ChartGroup([], []),
@@ -105,6 +107,7 @@ def _view(run: RunReport, number: int, palettes: Mapping[str, Palette]) -> RunVi
         groups=groups,
         areas={facet: _areas([run], each, [""]) for facet, each in own.items()},
         watched=tables.watched(run),
+        settings={look.number: wording.settings_text(look.settings) for look in run.looks if look.number in alarmed},
         silence=silence(run),
         gallery=_gallery(run),
         notes=drawing_notes(run),

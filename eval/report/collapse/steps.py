@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eval.collapse.records import LookRecord, Range
-from eval.report.charts import Spec, count_ticks, line_chart, plotly_text, share_chart
+from eval.report.charts import Spec, line_chart, plotly_text, share_chart
 from eval.report.collapse.labels import Palette
 from eval.report.data import Curve, Number, finite
 from eval.report.styles import LineStyle
 
 _BASE_COLUMN = 0.075  # of the width: one bar
 _FIRST_STEP = 0.12
+_MOST_TICKS = 6
 
 
 def look_line(looks: Sequence[LookRecord], value_of: Callable[[LookRecord], Range | Number]) -> Curve:
@@ -79,6 +80,8 @@ def area_chart(
 ) -> Spec:
     """Shares by step as stacked areas, with the base model's as a bar at the left."""
     spec = share_chart(looks, palette.styles, palette.shares_of, steps, of_what="samples")
+    for trace in spec["data"]:
+        trace["hovertemplate"] = "%{y:.1%}"
     if base is not None and base.shares.get(palette.facet):
         shares = palette.shares_of(base)
         layout = spec["layout"]
@@ -142,8 +145,17 @@ def with_log(spec: Spec, steps: Sequence[float]) -> Spec:
     if len(positive) >= 3 and positive[-1] >= 10 * positive[0]:
         low, high = positive[0], positive[-1]
         edges = [math.log10(low), math.log10(high)]
-        spec["log"] = {"type": "log", "range": edges, "tickvals": count_ticks(low, high)}
+        spec["log"] = {"type": "log", "range": edges, "tickvals": _log_ticks(low, high), "ticklabeloverflow": "allow"}
     return spec
+
+
+def _log_ticks(low: float, high: float) -> list[int]:
+    """As many of 1-2-5, 1-3 or 1 times a power of ten as stand apart on a narrow chart."""
+    for bases in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [base * 10**power for power in range(10) for base in bases if low <= base * 10**power <= high]
+        if len(ticks) <= _MOST_TICKS:
+            break
+    return ticks
 
 
 def _level(name: str, value: float, x: Sequence[float], style: LineStyle) -> Spec:

@@ -117,6 +117,7 @@ def _look(
         truncated=0.02 + 0.02 * float(rng.random()),
         tokens=310 - 120 * training,
         entropy=0.42 - 0.2 * spread + float(rng.normal(0, 0.01)),
+        depth={formats[0]: 3.2 - 0.8 * training, formats[1]: 4.1},
         settings={"learning_rate": 1e-6 * (1 - 0.9 * training), "beta": 0.001, "temperature": 1.0} if number else {},
         evidence={
             f"share of {formats[0]}": log_evidence,

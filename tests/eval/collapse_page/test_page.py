@@ -203,6 +203,7 @@ def test_an_alarm_says_all_that_is_needed_to_judge_it() -> None:
     assert "beta: 0.001 → 0.01" in page.text
     assert "learning_rate: ? → 5e-07" in page.text, "a value that is not known is not called None"
     assert "Moderate evidence" in page.text
+    assert "temperature = 1" in page.text
     assert "A KL term can cost reward" in page.text
 
 
