@@ -13,6 +13,7 @@ from eval.collapse.run_report import RunReport
 
 MOST_LOOKS = 200
 MOST_ALARMS = 12  # lines in one chart that can still be told apart
+_APART = 0.02  # of the run: nearer lines run together on a narrow chart
 
 
 def drawn_looks(run: RunReport, most: int = MOST_LOOKS) -> list[LookRecord]:
@@ -41,8 +42,16 @@ def alarm_starts(alarms: Sequence[AlarmRecord]) -> list[AlarmRecord]:
 
 
 def marked_alarms(run: RunReport) -> list[AlarmRecord]:
-    """The alarms that charts mark."""
-    return alarm_starts(run.alarms)[:MOST_ALARMS]
+    """The alarms that charts mark: where series begin, apart enough to be seen apart, and the first critical one."""
+    starts = alarm_starts(run.alarms)
+    span = run.looks[-1].step - run.looks[0].step if run.looks else 0
+    marked: list[AlarmRecord] = []
+    for alarm in starts:
+        is_apart = not marked or alarm.step - marked[-1].step >= _APART * span
+        is_first_critical = alarm.level == "critical" and all(each.level != "critical" for each in marked)
+        if len(marked) < MOST_ALARMS and (is_apart or is_first_critical):
+            marked.append(alarm)
+    return marked
 
 
 def drawing_notes(run: RunReport) -> list[str]:
@@ -54,7 +63,7 @@ def drawing_notes(run: RunReport) -> list[str]:
             f"{num_drawn} of {num_looks:,} looks are drawn, more densely at the beginning; "
             "tables, alarms and report.json hold all of them."
         )
-    num_starts = len(alarm_starts(run.alarms))
-    if num_starts > MOST_ALARMS:
-        notes.append(f"Charts mark the first {MOST_ALARMS} of {num_starts:,} series of alarms.")
+    num_marked, num_starts = len(marked_alarms(run)), len(alarm_starts(run.alarms))
+    if num_marked < num_starts:
+        notes.append(f"Charts mark {num_marked} of {num_starts:,} beginnings of alarms, those that can be told apart.")
     return notes

@@ -17,7 +17,7 @@ from eval.collapse.json_form import from_json, to_json
 from eval.collapse.records import AlarmRecord, LookRecord, Range
 from eval.collapse.run_report import CollapseReport
 from eval.report.collapse import markdown, render, write_report
-from eval.report.collapse.drawn import MOST_LOOKS, alarm_starts, drawn_looks
+from eval.report.collapse.drawn import MOST_LOOKS, alarm_starts, drawing_notes, drawn_looks, marked_alarms
 from eval.report.collapse.labels import MOST_LABELS, palette
 from eval.report.collapse.tables import smallest_seen, watched
 from eval.report.collapse.wording import GLOSSARY, VERDICTS
@@ -170,6 +170,15 @@ def test_a_series_of_alarms_begins_once_and_becomes_critical_once() -> None:
         (4, "critical"),
         (9, "warning"),
     ]
+
+
+def test_alarms_that_lie_too_near_are_marked_once_but_never_without_the_first_critical_one() -> None:
+    looks = [LookRecord(number, number, None, 8, 64) for number in range(1, 1002)]  # 2% of the run is 20 steps
+    places = [(100, "warning"), (110, "warning"), (115, "critical"), (117, "critical"), (140, "warning")]
+    alarms = [dataclasses.replace(alarm(look, level), step=look) for look, level in places]
+    run = dataclasses.replace(sample.collapse().runs[0], looks=looks, alarms=alarms)
+    assert [each.step for each in marked_alarms(run)] == [100, 115, 140]
+    assert "Charts mark 3 of 5 beginnings of alarms" in " ".join(drawing_notes(run))
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
