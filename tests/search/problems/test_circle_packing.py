@@ -157,7 +157,7 @@ def pack(n):
             constraints={"type": "ineq", "fun": margins}, bounds=[(0, 1)] * (2 * n) + [(0, 0.5)] * n,
             method="SLSQP", options={"maxiter": 80},
         )
-        if best is None or found.fun < best.fun:
+        if found.success and (best is None or found.fun < best.fun):
             best = found
     v = best.x
     return np.stack([v[:n], v[n:2 * n], v[2 * n:]], axis=1)
