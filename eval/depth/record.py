@@ -165,6 +165,7 @@ class DepthReport:
             tokens different depths.
         advice: Findings with their cure, the verdict first.
         notes: What to keep in mind.
+        rewards: Mean reward under w* of answers generated at each depth; None unless they were asked for.
         seconds: Wall clock of the measurement.
         peak_memory_gib: Largest resident memory of the process.
         schema: Version of this form.
@@ -195,6 +196,7 @@ class DepthReport:
     groups: dict[str, list[GroupRecord]]
     advice: list[AdviceRecord]
     notes: list[str] = field(default_factory=list)
+    rewards: Series | None = None
     seconds: Number = None
     peak_memory_gib: Number = None
     schema: int = SCHEMA

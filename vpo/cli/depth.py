@@ -66,6 +66,10 @@ def report(
     length: Annotated[int, typer.Option(help="Longest sequence, in tokens.", min=2)] = 128,
     batch_size: Annotated[int, typer.Option(help="Sequences in a batch.", min=1)] = 8,
     max_tokens: Annotated[int, typer.Option(help="Stop after so many tokens.", min=2)] = 4096,
+    generate: Annotated[
+        int, typer.Option(help="With --task: prompts that are answered at every depth, and scored.", min=0)
+    ] = 0,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest of these answers, in tokens.", min=1)] = 128,
     jacobian: Annotated[bool, typer.Option(help="Norm and radius of the loop's Jacobian; half of the time.")] = True,
     png: Annotated[bool, typer.Option("--png", help="Also draw report.png (extra `png`).")] = False,
     trust_remote_code: Annotated[
@@ -92,6 +96,8 @@ def report(
         length=length,
         batch_size=batch_size,
         max_tokens=max_tokens,
+        generate=generate,
+        max_new_tokens=max_new_tokens,
         jacobian=jacobian,
         png=png,
         trust_remote_code=trust_remote_code,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("vpo", "torch", "transformers")
 _PAST_TRAINING = 2  # loops beyond the trained depth and the cap that are run, to see what more would do
+_MOST_ROWS = 2048  # of a task
 _USUAL_CAP = 4  # `vpo depth calibrate`'s; for models that do not say how deep they were trained
 
 
@@ -45,6 +46,8 @@ class Reporting:
     length: int
     batch_size: int
     max_tokens: int
+    generate: int
+    max_new_tokens: int
     jacobian: bool
     png: bool
     trust_remote_code: bool
@@ -66,8 +69,11 @@ def run_depth_report(asked: Reporting) -> int:
         raise ValueError(
             f"--text is {asked.text} and --task is {asked.task}: expected exactly one of them, what to measure on."
         )
-    from eval.depth import measure_depth, passage_batches, probe_of
+    if asked.generate and asked.task is None:
+        raise ValueError(f"--generate is {asked.generate} without a task: expected --task, which scores the answers.")
+    from eval.depth import LoopedProbe, measure_depth, passage_batches, probe_of
     from eval.report.depth import write_depth_report
+    from vpo.cli.depth_tasks import rewards_by_loop, task_passages
 
     started = time.monotonic()
     console, status = Console(), Console(stderr=True)
@@ -75,7 +81,17 @@ def run_depth_report(asked: Reporting) -> int:
         model, tokenizer = load_model(asked.model, asked.trust_remote_code), require_tokenizer(asked.model)
         probe = probe_of(model, asked.seed, asked.trained_loops)
         plan, notes = _plan(asked, probe)
-        passages = _task_passages(asked, tokenizer) if asked.text is None else _text_passages(asked, tokenizer)
+        task, rows = _task_rows(asked)
+        if asked.generate and not isinstance(probe, LoopedProbe):
+            raise ValueError(
+                f"--generate is {asked.generate} for a model of kind {probe.kind!r}: expected one of ours, whose depth "
+                "generate can set for each call. Leave --generate out."
+            )
+        if task is None:
+            passages = _text_passages(asked, tokenizer)
+        else:
+            passages, said = task_passages(task, rows, tokenizer, asked.length, asked.max_tokens, asked.seed)
+            notes += said
         batches = passage_batches(passages, asked.batch_size)
         device = next(model.parameters()).device
         batches = [
@@ -91,6 +107,14 @@ def run_depth_report(asked: Reporting) -> int:
             is_task=asked.task is not None,
             progress=line.update,
         )
+        if task is not None and asked.generate:
+            chosen = rows[: asked.generate]
+            report = replace(
+                report,
+                rewards=rewards_by_loop(
+                    model, "num_loops", task, chosen, tokenizer, plan.loops, asked.max_new_tokens, line.update
+                ),
+            )
     report = replace(
         report,
         command="vpo " + shlex.join(sys.argv[1:]) if sys.argv[1:2] == ["depth"] else f"vpo depth report {asked.model}",
@@ -129,6 +153,18 @@ def _plan(asked: Reporting, probe: DepthProbe) -> tuple[Plan, list[str]]:
     return plan, notes
 
 
+def _task_rows(asked: Reporting) -> tuple[Any, list[Any]]:
+    """The task with its rows; None and none if it is text that was given."""
+    if asked.task is None:
+        return None, []
+    from vpo.cli.tasks import read_options
+    from vpo.tasks import get_task
+
+    task = get_task(asked.task, **read_options(asked.options))
+    size = min(max(asked.max_tokens // 8, asked.generate), _MOST_ROWS)  # a row has more than 8 tokens
+    return task, list(task.dataset(asked.split, size, 1))
+
+
 def _text_passages(asked: Reporting, tokenizer: Any) -> list[Passage]:
     """Passages of the text, cut to ``length``, in their order until ``max_tokens``; one for each text first."""
     from eval.depth import Passage
@@ -158,54 +194,10 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [row for row in rows if row["text"].strip()]
 
 
-def _task_passages(asked: Reporting, tokenizer: Any) -> list[Passage]:
-    """Prompts with their reference answers; the predictions of the answer count, and of the end after it."""
-    from eval.depth import Passage
-    from eval.formats import RuleTaxonomy
-    from vpo.cli.tasks import read_options
-    from vpo.tasks import get_task
-
-    assert asked.task is not None  # checked by the caller
-    task = get_task(asked.task, **read_options(asked.options))
-    label, room, without = RuleTaxonomy(), asked.max_tokens, 0
-    passages: list[Passage] = []
-    size = max(1, asked.max_tokens // 8)  # a row has more than 8 tokens
-    for row in task.dataset(asked.split, min(size, 2048), 1):
-        reference = task.reference(row)
-        if reference is None:
-            without += 1
-            continue
-        prompt = _prompt_ids(row["prompt"], tokenizer)
-        answer = tokenizer(reference, add_special_tokens=False)["input_ids"]
-        if tokenizer.eos_token_id is not None:
-            answer = [*answer, tokenizer.eos_token_id]
-        room -= len(prompt) + len(answer)
-        if room < 0 and passages:
-            break
-        if len(prompt) + len(answer) > asked.length or not prompt or not answer:
-            without += 1
-            continue
-        hard = row.get("difficulty", "")
-        passages.append(Passage([*prompt, *answer], len(prompt), label(reference), "" if hard is None else str(hard)))
-    if not passages:
-        raise ValueError(
-            f"none of the {without} rows of {asked.task!r} has a reference answer within --length {asked.length}: "
-            "expected one at least. Raise --length, or measure on --text."
-        )
-    return passages
-
-
-def _prompt_ids(prompt: Any, tokenizer: Any) -> list[int]:
-    if isinstance(prompt, str):
-        return list(tokenizer(prompt)["input_ids"])
-    text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
 def _data(asked: Reporting) -> str:
     if asked.text is not None:
         return f"Measured on {asked.text}, the first {asked.max_tokens:,} tokens in passages of {asked.length} at most:"
-    return f"Measured on the reference answers of task {asked.task}, split {asked.split}:"
+    return f"Measured on answers to the prompts of task {asked.task}, split {asked.split}:"
 
 
 def _print(report: DepthReport, console: Console) -> None:

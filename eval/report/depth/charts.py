@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from eval.depth.record import DepthReport, GroupRecord, Series
 from eval.report.charts import Spec, line_chart, plain_layout, plotly_text
+from eval.report.collapse.wording import shortened
 from eval.report.data import Curve
 from eval.report.parts import Chart, ChartGroup, join_charts
 from eval.report.styles import LineStyle
@@ -17,6 +18,7 @@ LINES: Mapping[str, tuple[str, LineStyle]] = {
     "cross_entropy": ("cross-entropy", LineStyle("blue", "solid", "circle")),
     "accuracy": ("accuracy", LineStyle("green", "solid", "square")),
     "solved": ("all of a passage right", LineStyle("purple", "dash", "diamond")),
+    "rewards": ("reward of generated answers", LineStyle("orange", "dot", "triangle-up")),
     "kl_previous": ("to the loop before", LineStyle("vermillion", "solid", "circle")),
     "kl_capped": ("to the capped output", LineStyle("blue", "dash", "square")),
     "residual": ("residual", LineStyle("vermillion", "solid", "circle")),
@@ -36,16 +38,17 @@ LINES: Mapping[str, tuple[str, LineStyle]] = {
 _STYLES = dict(LINES.values())
 _GROUPINGS = ("position", "surprisal", "format", "difficulty")
 _MOST_TICKS = 12
+_LONGEST = 18  # characters of a kind: more leave no room for its bar on a phone
 
 
 def gain_charts(report: DepthReport) -> ChartGroup:
     """What each loop buys, the sweet spot marked."""
     losses = _chart(report, "Cross-entropy of the next token", ["cross_entropy"], "nats a token", marks_spot=True)
-    right = _chart(report, "Right predictions", ["accuracy", "solved"], "share", marks_spot=True)
+    right = _chart(report, "Right predictions", ["accuracy", "solved", "rewards"], "share, reward", marks_spot=True)
     moves = _chart(report, "How far the prediction is away", ["kl_previous", "kl_capped"], "KL, nats a token")
     for trace in moves.spec["data"]:  # a logarithmic axis has no place for the capped output's distance to itself
         trace["y"] = [value or None for value in trace["y"]]
-    moves.spec["layout"]["yaxis"] |= {"type": "log", "exponentformat": "power", "nticks": 5}
+    moves.spec["layout"]["yaxis"] |= {"type": "log", "tickformat": "~g", "dtick": 1}
     return _join([losses, right, moves])
 
 
@@ -129,7 +132,8 @@ def _curve(report: DepthReport, name: str) -> Curve | None:
         rows = report.jacobian
         values = [row.norm if name == "jacobian_norm" else row.radius for row in rows]
         return Curve([row.loop for row in rows], values) if rows else None
-    series = report.solved if name == "solved" else report.series.get(name)
+    extra = {"solved": report.solved, "rewards": report.rewards}
+    series = extra[name] if name in extra else report.series.get(name)
     return None if series is None else as_curve(series)
 
 
@@ -151,7 +155,7 @@ def _level(value: float) -> Spec:
 
 def _bars(rows: Sequence[GroupRecord], names: Sequence[str]) -> Spec:
     shown = list(reversed(rows))  # Plotly builds upwards
-    labels = [plotly_text(row.name) for row in shown]
+    labels = [plotly_text(shortened(row.name, _LONGEST)) for row in shown]
     data = []
     for t, name in enumerate(names):
         shares = [row.shares[t] if t < len(row.shares) else 0.0 for row in shown]

@@ -8,7 +8,7 @@ from eval.depth.record import DepthReport, Series
 from eval.report.data import Figure, Number
 from eval.report.words import MISSING
 
-_WITH_INTERVAL = ("cross-entropy", "gain", "accuracy", "all right")  # the table has no room for more
+_WITH_INTERVAL = ("cross-entropy", "gain", "accuracy", "all right", "reward")  # the table has no room for more
 
 GLOSSARY = (
     ("loop", "One pass of the shared core over all tokens."),
@@ -26,7 +26,7 @@ GLOSSARY = (
     ("scale removed", "The same of the state's direction alone, which is what a readout through a norm can see."),
     (
         "cosine to the step before",
-        "1: the state moves on in a straight line; 0: each step goes somewhere new; below 0: it turns back, overshoots.",
+        "1: the state moves on in a straight line; 0: each step goes somewhere new; below 0: it turns back.",
     ),
     ("distance of two starts", "How far apart the loop ends from two different states: 0 if where it ends is settled."),
     (
@@ -74,6 +74,7 @@ def loop_rows(report: DepthReport) -> list[tuple[int, dict[str, str]]]:
         "gain": _shifted(report.step_gains),
         "accuracy": report.series.get("accuracy"),
         "all right": report.solved,
+        "reward": report.rewards,
         "KL to the loop before": report.series.get("kl_previous"),
         "KL to the cap": report.series.get("kl_capped"),
         "residual": report.series.get("residual"),
