@@ -65,8 +65,8 @@ def task_passages(
         passages.append(Passage([*prompt, *ids], len(prompt), label(answer), "" if hard is None else str(hard)))
     if not passages:
         raise ValueError(
-            f"of {len(rows)} rows of the task, {long} have an answer longer than --length {length} with its prompt, and "
-            "the others have none: expected one row at least. Raise --length, or measure on --text."
+            f"of {len(rows)} rows of the task, {long} are longer than --length {length} with their answer, and the "
+            "others have none: expected one row at least. Raise --length, or measure on --text."
         )
     notes = [f"{long} rows are longer than {length} tokens and were left out."] if long else []
     if attempted:

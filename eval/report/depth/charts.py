@@ -44,7 +44,8 @@ _LONGEST = 18  # characters of a kind: more leave no room for its bar on a phone
 def gain_charts(report: DepthReport) -> ChartGroup:
     """What each loop buys, the sweet spot marked."""
     losses = _chart(report, "Cross-entropy of the next token", ["cross_entropy"], "nats a token", marks_spot=True)
-    right = _chart(report, "Right predictions", ["accuracy", "solved", "rewards"], "share, reward", marks_spot=True)
+    unit = "share" if report.rewards is None else "share, reward"
+    right = _chart(report, "Right predictions", ["accuracy", "solved", "rewards"], unit, marks_spot=True)
     moves = _chart(report, "How far the prediction is away", ["kl_previous", "kl_capped"], "KL, nats a token")
     for trace in moves.spec["data"]:  # a logarithmic axis has no place for the capped output's distance to itself
         trace["y"] = [value or None for value in trace["y"]]
@@ -106,7 +107,7 @@ def depth_charts(report: DepthReport) -> ChartGroup:
             height = 120 + 34 * len(rows)
             charts.append(Chart(f"By {by}", _bars(rows, names), alt=f"Depths by {by}", height=max(height, 230)))
     legend = [(name, _swatch(_opacity(t, most))) for t, name in enumerate(names)]
-    return ChartGroup(charts, legend)
+    return ChartGroup(charts, legend, wide=True)
 
 
 def _chart(report: DepthReport, title: str, names: Sequence[str], unit: str, marks_spot: bool = False) -> Chart:
