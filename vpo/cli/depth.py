@@ -70,7 +70,7 @@ def report(
         int, typer.Option(help="With --task: prompts that are answered at every depth, and scored.", min=0)
     ] = 0,
     max_new_tokens: Annotated[int, typer.Option(help="Longest of these answers, in tokens.", min=1)] = 128,
-    jacobian: Annotated[bool, typer.Option(help="Norm and radius of the loop's Jacobian; half of the time.")] = True,
+    jacobian: Annotated[bool, typer.Option(help="Norm and radius of the loop's Jacobian.")] = True,
     png: Annotated[bool, typer.Option("--png", help="Also draw report.png (extra `png`).")] = False,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint.")

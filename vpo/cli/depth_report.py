@@ -148,7 +148,7 @@ def _plan(asked: Reporting, probe: DepthProbe) -> tuple[Plan, list[str]]:
         )
     loops = max(cap, trained) + _PAST_TRAINING if asked.loops is None else asked.loops
     at = tuple(sorted({1, min(cap, loops), loops})) if asked.jacobian else ()
-    tols = tuple(sorted(set(asked.tols or TOLERANCES)))
+    tols = tuple(sorted(set(asked.tols or TOLERANCES[1::2])))  # a pass each; `vpo depth calibrate` tries them all
     plan = Plan(loops, cap, tols, target_kl=asked.target_kl, slack=asked.slack, jacobian_loops=at, seed=asked.seed)
     return plan, notes
 
