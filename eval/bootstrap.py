@@ -109,7 +109,7 @@ def bootstrap_band(values: ArrayLike, num: int = 1000, level: float = 0.95, seed
     if len(array) == 1:  # one prompt says nothing about the spread between prompts
         nothing = np.full_like(mean, np.nan)
         return Band(mean, nothing, nothing, nothing)
-    means = _resampled_means(array, num, seed)
+    means = resampled_means(array, num, seed)
     tail = (1 - level) / 2
     lo, hi = np.quantile(means, [tail, 1 - tail], axis=0)
     return Band(mean, lo, hi, means.std(axis=0, ddof=1))
@@ -157,8 +157,18 @@ def mean_and_error(values: Sequence[float]) -> Estimate:
     return Estimate(float(array.mean()), spread)
 
 
-def _resampled_means(array: Array, num: int, seed: int) -> Array:
-    """(num, T) means over prompts drawn with replacement: how often each was drawn is multinomial."""
+def resampled_means(array: Array, num: int, seed: int) -> Array:
+    """Means over prompts drawn with replacement, for statistics that are functions of several means.
+
+    Args:
+        array: (P, T) finite values, a row a prompt.
+        num: Resamples.
+        seed: Of the resamples; the same prompts are drawn for all columns.
+
+    Returns:
+        (num, T).
+    """
+    # How often each prompt was drawn is multinomial
     rng = np.random.default_rng(seed)
     prompts = len(array)
     block = max(1, _BLOCK // prompts)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from eval.bootstrap import bootstrap_band, bootstrap_mean, mean_and_error, paired_difference
+from eval.bootstrap import bootstrap_band, bootstrap_mean, mean_and_error, paired_difference, resampled_means
 
 
 def test_the_band_covers_the_true_mean_about_as_often_as_it_says():
@@ -101,3 +101,10 @@ def test_standard_error_by_hand():
 def test_impossible_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_columns_are_resampled_together_so_that_functions_of_several_means_can_be_taken() -> None:
+    values = np.random.default_rng(0).normal(size=(9, 1))
+    means = resampled_means(np.hstack([values, 2 * values, np.ones_like(values)]), num=50, seed=3)
+    assert means.shape == (50, 3)
+    assert np.allclose(means[:, 1], 2 * means[:, 0]) and np.allclose(means[:, 2], 1)

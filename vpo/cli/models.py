@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 
-def load_model(name: str) -> Any:
+def load_model(name: str, trust_remote_code: bool = False) -> Any:
     """The causal language model in a folder or on the hub, in the dtype it was saved in, on a GPU if there is one.
+
+    Args:
+        name: Folder or hub name.
+        trust_remote_code: Run modelling code that comes with the checkpoint, as Huginn's and Ouro's do.
 
     Raises:
         ValueError: There is no model of that name.
@@ -22,7 +26,7 @@ def load_model(name: str) -> Any:
     import vpo.looped  # noqa: F401 - registers looped models
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, dtype="auto")
+        model = AutoModelForCausalLM.from_pretrained(name, dtype="auto", trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
         raise ValueError(f"{name} cannot be loaded as a causal language model: {_first_line(error)}") from error
     return model.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -53,14 +53,14 @@ def check(
     from vpo.tasks import get_task
     from vpo.tasks.check import check_task
 
-    task = get_task(name, **_options(option or []))
+    task = get_task(name, **read_options(option or []))
     found = list(task.dataset(split, rows, 1))
     report = check_task(task, found, seed)
     typer.echo(_describe(task.name, split, report))
     raise typer.Exit(1 if report.failures else 0)
 
 
-def _options(words: Sequence[str]) -> dict[str, Any]:
+def read_options(words: Sequence[str]) -> dict[str, Any]:
     """Options from ``name=value``; a value is JSON where it can be read so, else text."""
     options: dict[str, Any] = {}
     for word in words:

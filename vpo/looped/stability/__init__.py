@@ -8,7 +8,7 @@ Estimators take any ``f: Tensor -> Tensor``; :func:`loop_map` makes one of a mod
 
 from __future__ import annotations
 
-from vpo.looped.stability.diversity import effective_rank, token_cosine
+from vpo.looped.stability.diversity import DiversitySample, effective_rank, token_cosine
 from vpo.looped.stability.gains import Gain, gain
 from vpo.looped.stability.jacobian import (
     Estimate,
@@ -36,6 +36,7 @@ from vpo.looped.stability.verdict import Finding, findings
 
 __all__ = [
     "ContractionCondition",
+    "DiversitySample",
     "Dynamics",
     "Estimate",
     "Finding",

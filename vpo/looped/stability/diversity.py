@@ -8,10 +8,15 @@ Shape letters: B sequences, T tokens, H width, N tokens that are looked at.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from vpo.looped.scale import rms
+
+_RANK_TOKENS = 1024
 
 
 def effective_rank(state: Tensor, mask: Tensor | None = None) -> float:
@@ -54,6 +59,34 @@ def token_cosine(state: Tensor, mask: Tensor | None = None) -> float:
     pairs = unit.sum(1).square().mean(-1) - count
     total = (count * (count - 1)).sum()
     return float(pairs.sum() / total) if float(total) > 0 else float("nan")
+
+
+class DiversitySample:
+    """Diversity after every loop, gathered batch by batch.
+
+    The rank is that of the first thousand tokens jointly, the cosine that of all tokens within their sequences.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._rows: list[list[Tensor]] = []
+        self._cosines: list[tuple[int, list[float]]] = []
+
+    def add(self, states: Sequence[Tensor], mask: Tensor) -> None:
+        """Take note of a batch: L states (B, T, H), and the tokens (B, T) to look at."""
+        missing = max(0, _RANK_TOKENS - self.count)
+        self._rows.append([state[mask][:missing] for state in states])
+        tokens = int(mask.sum())
+        self._cosines.append((tokens, [token_cosine(state, mask) for state in states]))
+        self.count += tokens
+
+    def per_loop(self) -> dict[str, list[float]]:
+        """``effective_rank`` and ``token_cosine``, L numbers each."""
+        ranks = [effective_rank(torch.cat(each)) for each in zip(*self._rows, strict=True)]
+        known = [(n, each) for n, each in self._cosines if not all(map(math.isnan, each))]
+        total = sum(n for n, _ in known) or math.nan
+        cosines = [sum(n * each[t] for n, each in known) / total for t in range(len(ranks))]
+        return {"effective_rank": ranks, "token_cosine": cosines}
 
 
 def _directions(state: Tensor, mask: Tensor | None) -> Tensor:

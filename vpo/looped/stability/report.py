@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vpo.looped.model import LoopedForCausalLM
 from vpo.looped.pretrained import looped_policy
 from vpo.looped.scale import rms
-from vpo.looped.stability.diversity import effective_rank, token_cosine
+from vpo.looped.stability.diversity import DiversitySample
 from vpo.looped.stability.gains import Gain, gain
 from vpo.looped.stability.local import LocalStability, local_stability
 from vpo.looped.stability.loop_map import loop_map
@@ -30,8 +30,6 @@ from vpo.looped.stability.retention import (
 )
 from vpo.looped.stability.trajectory import Dynamics, dynamics, fresh_start_distance
 from vpo.looped.stability.verdict import Finding, findings
-
-_RANK_TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def stability_report(
     certificate = retention_certificate(model)
     options = dict(jacobian_options or {})
     generator = torch.Generator().manual_seed(seed)
-    moves, gains, starts, sample, local = [], [], [], _Sample(), []
+    moves, gains, starts, sample, local = [], [], [], DiversitySample(), []
     condition = None
     with _evaluating(base):
         for number, (ids, mask) in enumerate(_batches(batches, next(base.parameters()).device)):
@@ -170,29 +168,6 @@ def stability_report(
         findings=tuple(seen),
         notes=tuple(_notes(base, loops, bool(asked), jacobian_rows)),
     )
-
-
-class _Sample:
-    """Diversity of the states: of the first thousand tokens jointly (rank), of all within their sequences (cosine)."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._rows: list[list[Tensor]] = []
-        self._cosines: list[tuple[int, list[float]]] = []
-
-    def add(self, states: Sequence[Tensor], mask: Tensor) -> None:
-        missing = max(0, _RANK_TOKENS - self.count)
-        self._rows.append([state[mask][:missing] for state in states])
-        tokens = int(mask.sum())
-        self._cosines.append((tokens, [token_cosine(state, mask) for state in states]))
-        self.count += tokens
-
-    def per_loop(self) -> dict[str, list[float]]:
-        ranks = [effective_rank(torch.cat(each)) for each in zip(*self._rows, strict=True)]
-        known = [(n, each) for n, each in self._cosines if not all(map(math.isnan, each))]
-        total = sum(n for n, _ in known) or math.nan
-        cosines = [sum(n * each[t] for n, each in known) / total for t in range(len(ranks))]
-        return {"effective_rank": ranks, "token_cosine": cosines}
 
 
 def _batches(
