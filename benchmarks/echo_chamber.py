@@ -1,10 +1,11 @@
 """Does RL move a policy to one format, is there an alarm in time, and does VPO or a stronger KL prevent it?
 
 Echo Chamber (arXiv 2504.07912) in miniature. Each seed warm-starts a fresh tiny policy on a teacher's mixture of three
-formats, python, tagged code and prose, which are used and right at different rates; then GRPO with KL 0, 1e-3, 1e-2 and
-1e-1, VPO, and two kinds of pay for sets of answers train it on, with equal tokens and at most one pass over the
+formats, python, tagged code and prose, which are used and right at different rates; then GRPO with KL 0, 1e-3, 1e-2,
+1e-1 and 1, VPO, and two kinds of pay for sets of answers train it on, with equal tokens and at most one pass over the
 prompts. Shares, accuracies and effective formats are taken at every step, with alarms at a known rate of false ones.
-Controls: the base resampled at every step, a coin for a reward, and the best fixed answers.
+Controls: the base resampled at every step, a coin for a reward, VPO with a vector that tells the formats apart, and the
+best fixed answers.
 
 The settings are those of recipes/echo_chamber. Runs are kept in runs/benchmarks/echo_chamber; killed and started again
 it goes on where it was.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from echo.stages import train_arm, warm_start
 from echo.tables import blind_row, cpu_seconds, results, show, table, targets
 from targets import finish, parser
 from workers import workers
+
+from vpo.cli.study.runner import only_runner
 
 FOLDER = Path("runs/benchmarks/echo_chamber")
 
@@ -49,7 +53,10 @@ def main() -> int:
     out = options.out / "quick" if options.quick else options.out
     roots = [out / f"seed{plan.seed}" for plan in plans]
     runs: dict[str, list[dict[str, Any]]] = {arm.name: [] for arm in arms}
-    with workers(len(plans) * len(arms)) as pool:
+    with ExitStack() as open_until_the_end:
+        for root in roots:
+            open_until_the_end.enter_context(only_runner(root))
+        pool = open_until_the_end.enter_context(workers(len(plans) * len(arms)))
         bases = [pool.submit(stage, plan, None, root) for plan, root in zip(plans, roots, strict=True)]
         jobs = []
         for plan, root, base in zip(plans, roots, bases, strict=True):  # seed by seed: a stopped one leaves whole seeds

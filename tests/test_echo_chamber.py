@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))  # where a benchmark finds its parts
 
 from echo.collapse import COLLISION, channels, measure, prompt_collisions, watch  # noqa: E402
-from echo.plan import ARMS, COIN, GRPO, RECIPES, VPO, Plan  # noqa: E402
+from echo.plan import ARMS, COIN, GRPO, NAMED, RECIPES, VPO, Plan  # noqa: E402
 from echo.reading import Answers, read_steps  # noqa: E402
 from echo.stages import panel_answers  # noqa: E402
 from echo.tables import first_alarm, pass_rates, row_of, targets  # noqa: E402
@@ -153,6 +153,18 @@ def test_a_coin_pays_as_it_falls_and_says_nothing_of_the_answer():
     assert set(paid) == {0.0, 1.0}
     assert 0.4 < np.mean(paid) < 0.6
     assert task.w_star == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_the_vector_that_tells_formats_apart_pays_in_the_place_of_the_format():
+    task = Plan(0).arm_task(NAMED)
+    row = {"problem": '["Ann","books",3,[["+",4,0]]]'}
+    assert [task.score(text, row) for text in TEXTS.values()] == [
+        (1.0, 1.0, 0.0, 0.0),
+        (1.0, 0.0, 1.0, 0.0),
+        (1.0, 0.0, 0.0, 1.0),
+    ]
+    assert task.score("the answer is 8 .", row) == (0.0,) * 4
+    assert Plan(0).fingerprint(NAMED) != Plan(0).fingerprint(VPO)
 
 
 def fake_run(alarm_at: int | None, share: float = 0.9) -> dict:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from echo.by_format import ByFormatTask
 from echo.coin import CoinTask
 from vpo.tasks.format_mixture import FormatMixtureTask
 
@@ -32,22 +33,25 @@ class Arm:
         recipe: File of `recipes/echo_chamber`.
         changes: Of the recipe, for controls.
         coin: Pay by a coin instead of by what is right.
+        by_format: Tell the formats apart in the vector.
     """
 
     name: str
     recipe: str
     changes: dict[str, Any] = field(default_factory=dict)
     coin: bool = False
+    by_format: bool = False
 
 
 NULL = Arm("base, resampled", "grpo", {"learning_rate": 0.0})
 COIN = Arm("GRPO, random reward", "grpo", coin=True)
+NAMED = Arm("VPO, formats paid", "vpo", by_format=True)
 GRPO = Arm("GRPO", "grpo")
 WEAK = (GRPO, Arm("GRPO, KL 1e-3", "grpo_kl_0.001"))
-STRONGER = (Arm("GRPO, KL 1e-2", "grpo_kl_0.01"), Arm("GRPO, KL 1e-1", "grpo_kl_0.1"))
+STRONGER = tuple(Arm(f"GRPO, KL {said}", f"grpo_kl_{beta}") for said, beta in (("1e-2", 0.01), ("1e-1", 0.1), ("1", 1)))
 VPO = Arm("VPO", "vpo")
 SETS = (VPO, Arm("VPO, correct only", "vpo_correct"), Arm("multi-answer sum", "multi_answer_sum"))
-ARMS = (GRPO, VPO, *WEAK[1:], *STRONGER, *SETS[1:], NULL, COIN)
+ARMS = (GRPO, VPO, *WEAK[1:], *STRONGER, *SETS[1:], NAMED, NULL, COIN)
 QUICK_ARMS = (GRPO, VPO)
 
 
@@ -84,7 +88,8 @@ class Plan:
 
     def arm_task(self, arm: Arm) -> FormatMixtureTask:
         """The task an arm is trained on."""
-        return (CoinTask if arm.coin else FormatMixtureTask)(**self.recipe(arm)["task_options"])
+        kind = CoinTask if arm.coin else ByFormatTask if arm.by_format else FormatMixtureTask
+        return kind(**self.recipe(arm)["task_options"])
 
     def looks(self, arm: Arm) -> int:
         """Steps of one pass over the prompts."""
@@ -94,6 +99,8 @@ class Plan:
     def fingerprint(self, arm: Arm | None) -> str:
         """Hash of all that a result rests on: of an arm, or of the base."""
         settings = {"seed": self.seed, "base": self.base, "arm": self.recipe(arm) if arm else None}
+        if arm and arm.by_format:
+            settings["by_format"] = True
         return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
