@@ -78,7 +78,8 @@ def main() -> int:
         "recipes": {arm.name: plans[0].recipe(arm) for arm in arms},
         **results(rows, runs, blind),
     }
-    return finish("echo_chamber", options.quick, facts, targets(found, rows, runs, blind))
+    some = "" if options.quick or (options.first, options.seeds) == (0, 3) else f"-seeds-{seeds[0]}-to-{seeds[-1]}"
+    return finish("echo_chamber" + some, options.quick, facts, targets(found, rows, runs, blind))
 
 
 if __name__ == "__main__":

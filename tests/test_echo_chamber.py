@@ -172,7 +172,14 @@ def fake_run(alarm_at: int | None, share: float = 0.9) -> dict:
     step = {"shares": {"python": share, **rest}, "accuracy": 0.5, "alpha": 1.2, "gamma": 1.3, "tokens": 10, "epoch": 0}
     alarms = [] if alarm_at is None else [{"step": alarm_at, "epoch": 0.5, "channels": ["python"]}]
     panel = {"formats": [[["python"], ["prose"]]], "correct": [[[1], [0]]]}
-    facts = {"tokens": 60, "cpu_seconds": 1.0, "panel_cpu_seconds": 0.5, "panel": panel, "watch": {"alarms": alarms}}
+    facts = {
+        "kl": [None],
+        "tokens": 60,
+        "cpu_seconds": 1.0,
+        "panel_cpu_seconds": 0.5,
+        "panel": panel,
+        "watch": {"alarms": alarms},
+    }
     return {"steps": [{**step, "step": i} for i in range(6)], **facts}
 
 

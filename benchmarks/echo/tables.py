@@ -11,14 +11,14 @@ import numpy as np
 from targets import Target
 
 from echo.collapse import SHARE, measure
-from echo.plan import COIN, GRPO, NULL, STRONGER, VPO, Plan
+from echo.plan import COIN, GRPO, NAMED, NULL, STRONGER, VPO, Plan
 from echo.stages import panel_answers
 from eval.bootstrap import mean_and_error
 from eval.metrics import best_at_k_curve
 from vpo.tasks.controls import best_blind_set, reward_table
 from vpo.tasks.format_mixture.solutions import FORMATS
 
-KS = (1, 8, 32)
+KS = (1, 4, 8, 32)
 LAST = 5  # steps that the end of a run is averaged over
 MOST_CPU_SECONDS = 2400.0  # of a seed: 20 minutes on 2 cores
 Runs = Mapping[str, Sequence[dict[str, Any]]]  # arm -> a run a seed
@@ -32,6 +32,7 @@ def row_of(run: dict[str, Any]) -> dict[str, float]:
     for name in ("alpha", "gamma"):  # means of chances, not of their inverses
         row[name] = 1 / float(np.mean([1 / step[name] for step in last]))
     row |= {"top share": max(row[f"share {name}"] for name in FORMATS)}
+    row |= {"kl a token": float(np.mean(run["kl"][-LAST:]))} if run["kl"][-1] is not None else {}
     row |= {"steps": len(run["steps"]), "tokens": run["tokens"], "cpu seconds": run["cpu_seconds"]}
     return {**row, **pass_rates(run["panel"])}
 
@@ -91,7 +92,7 @@ def show(rows: Mapping[str, Mapping[str, Sequence[float]]], runs: Runs, blind: M
     """Print the table, the alarms and the course of the shares."""
     columns = [f"share {name}" for name in FORMATS] + ["right", "alpha", "gamma"]
     columns += [key for key in (f"pass@{k}" for k in KS) if key in rows[next(iter(rows))]]
-    columns += ["steps", "tokens", "cpu seconds"]
+    columns += ["kl a token", "steps", "tokens", "cpu seconds"]
     seeds = len(rows[next(iter(rows))]["right"])
     print(f"\n{seeds} seed(s), mean (standard error); training: the last {LAST} steps; pass@k: held-out panel")
     print(f"{'':22}" + "".join(f"{name:>15}" for name in columns))
@@ -113,9 +114,10 @@ def show(rows: Mapping[str, Mapping[str, Sequence[float]]], runs: Runs, blind: M
         steps = min(len(run["steps"]) for run in own)
         cells = []
         for step in sorted({*range(0, steps, 8), steps - 1}):
-            shares = [np.mean([run["steps"][step]["shares"][each] for run in own]) for each in FORMATS]
-            right = np.mean([run["steps"][step]["accuracy"] for run in own])
-            cells.append(f"{step}: {'/'.join(f'{share:.2f}'.lstrip('0') for share in shares)} {right:.2f}")
+            there = [run["steps"][step] for run in own]
+            shares = {each: float(np.mean([one["shares"][each] for one in there])) for each in FORMATS}
+            right = float(np.mean([one["accuracy"] for one in there]))
+            cells.append(_course({"step": step, "shares": shares, "accuracy": right}))
         print(f"{name:22}" + "   ".join(cells))
 
 
@@ -139,10 +141,14 @@ def targets(
         found.append(Target("GRPO: largest share at the end", top, SHARE))
         others = [winner(run) != name for run, name in zip(own, frequent, strict=True)]
         found.append(Target("GRPO: seeds in which another format wins than the most frequent", _share(others), 1.0))
-        for arm in (VPO, *STRONGER):
+        for arm in (VPO, NAMED, *STRONGER):
             if arm.name in runs:
                 later = [_is_later(a, b) for a, b in zip(runs[arm.name], own, strict=True)]
                 found.append(Target(f"{arm.name}: seeds with a later alarm than GRPO's, or none", _share(later), 1.0))
+    for arm in (VPO, NAMED, STRONGER[-1]):
+        if arm.name in runs:
+            top = float(np.mean(rows[arm.name]["top share"]))
+            found.append(Target(f"{arm.name}: largest share at the end", top, SHARE, at_least=False))
     if NULL.name in runs:
         found.append(
             Target("base, resampled: alarms", sum(len(r["watch"]["alarms"]) for r in runs[NULL.name]), 0, False)
@@ -175,15 +181,15 @@ def results(
         "bounds": {name: own[0]["watch"]["bounds"] for name, own in runs.items()},
         "guarantee": next(iter(runs.values()))[0]["watch"]["guarantee"],
         "assumption": next(iter(runs.values()))[0]["watch"]["assumption"],
-        "course": {
-            name: [
-                [[round(step["shares"][each], 4) for each in FORMATS] + [round(step["accuracy"], 4)]
-                 for step in run["steps"]]
-                for run in own
-            ]
-            for name, own in runs.items()
+        "course (shares of python / tagged / prose, right answers)": {
+            name: [[_course(step) for step in run["steps"][::4]] for run in own] for name, own in runs.items()
         },
-    }  # fmt: skip
+    }
+
+
+def _course(step: dict[str, Any]) -> str:
+    shares = "/".join(f"{step['shares'][each]:.2f}".lstrip("0") for each in FORMATS)
+    return f"{step['step']}: {shares}, {step['accuracy']:.2f}"
 
 
 def _is_later(run: dict[str, Any], than: dict[str, Any]) -> bool:
