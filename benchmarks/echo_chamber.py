@@ -7,8 +7,8 @@ prompts. Shares, accuracies and effective formats are taken at every step, with 
 Controls: the base resampled at every step, a coin for a reward, VPO with a vector that tells the formats apart, and the
 best fixed answers.
 
-The settings are those of recipes/echo_chamber, found on other mixtures; this one was run once. About 12 minutes of CPU a
-seed, all arms. Runs are kept in runs/benchmarks/echo_chamber; killed and started again it goes on where it was.
+The settings are those of recipes/echo_chamber, found on other mixtures; this one was run once. About 12 minutes of CPU
+a seed, all arms. Runs are kept in runs/benchmarks/echo_chamber; killed and started again it goes on where it was.
 """
 
 from __future__ import annotations

@@ -103,12 +103,14 @@ def train_arm(plan: Plan, arm: Arm, root: Path) -> dict[str, Any]:
         processing_class=AutoTokenizer.from_pretrained(base),
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(folder))
+    checkpoint = last_whole_checkpoint(folder)
+    trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model(str(folder / "model"))
     log = [entry for entry in trainer.state.log_history if "reward" in entry]
     facts = {
         "fingerprint": plan.fingerprint(arm),
         "cpu_seconds": time.process_time() - start,
+        "resumed": checkpoint is not None,  # then they are those since the last start
         "tokens": trainer.token_budget.generated,
         "kl": [entry.get("kl") for entry in log],
         "panel": draw_panel(plan, folder / "model", count, arm.name),
