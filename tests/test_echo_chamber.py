@@ -17,10 +17,8 @@ from eval.rollouts import ROLLOUT_SCHEMA
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))  # where a benchmark finds its parts
 
-from echo.collapse import COLLISION, channels, measure, prompt_collisions, watch  # noqa: E402
+from echo.collapse import measured_panel, watched  # noqa: E402
 from echo.plan import ARMS, COIN, GRPO, NAMED, RECIPES, VPO, Plan  # noqa: E402
-from echo.reading import Answers, read_steps  # noqa: E402
-from echo.stages import panel_answers  # noqa: E402
 from echo.tables import first_alarm, pass_rates, row_of, targets  # noqa: E402
 
 TEXTS = {
@@ -29,14 +27,6 @@ TEXTS = {
     "prose": "first 3 + 4 = 7 so there are 7 . the answer is 7 .",
 }
 BASE_SHARES = {"python": 0.4, "tagged": 0.1, "prose": 0.5}
-
-
-def answers(shares: dict[str, float], rng: np.random.Generator, prompts: int = 8, group: int = 24, step: int = 0):
-    """Single answers with these chances."""
-    count = prompts * group
-    formats = rng.choice(list(shares), count, p=list(shares.values()))
-    ids = np.repeat(np.arange(prompts), group).astype(str)
-    return Answers(step, step / 50, ids, np.arange(count), formats, np.ones(count), count)
 
 
 def log_row(step: int, prompt: str, texts: list[str], right: list[float]) -> dict:
@@ -61,72 +51,45 @@ def label(text: str, row: dict) -> str:
     return FormatMixtureTask().label(text, row)
 
 
-def test_a_log_becomes_one_row_an_answer_and_nothing_is_left_out(tmp_path):
+def drawn_log(folder: Path, shares_at, steps: int = 48, prompts: int = 8, group: int = 24, seed: int = 0) -> Path:
+    """A log of single answers whose formats have the chances that ``shares_at`` gives for a step."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for step in range(steps):
+        shares = shares_at(step)
+        for kind, place in zip(
+            rng.choice(list(shares), prompts * group, p=list(shares.values())), range(10**6), strict=False
+        ):
+            rows.append(log_row(step, f"{step}-{place // group}", [TEXTS[kind]], [float(rng.random() < 0.5)]))
+    return write_log(folder / "rollouts", rows)
+
+
+def test_every_answer_of_a_log_counts_and_nothing_is_left_out(tmp_path):
     rows = [
         log_row(0, "a", [TEXTS["python"], TEXTS["tagged"]], [1.0, 0.0]),
         log_row(0, "a", [], []),  # no answer could be read
         log_row(1, "b", [TEXTS["prose"]], [1.0]),
     ]
-    first, second = read_steps(write_log(tmp_path / "rollouts", rows), label)
-    assert list(first.formats) == ["python", "tagged", "other"]
-    assert list(first.correct) == [1.0, 0.0, 0.0]
-    assert list(first.completions) == [0, 0, 1]
-    assert (first.tokens, second.step, second.epoch) == (18, 1, 0.1)
-    shares = measure(first).shares
-    assert sum(shares.values()) == pytest.approx(1.0)
-    assert measure(first).accuracies == {"python": 1.0, "tagged": 0.0, "prose": None, "other": 0.0}
+    first, second = watched(write_log(tmp_path / "rollouts", rows), label, looks=2)["steps"]
+    assert first["shares"] == {"python": 1 / 3, "tagged": 1 / 3, "prose": 0.0, "other": pytest.approx(1 / 3)}
+    assert first["accuracies"] == {"python": 1.0, "tagged": 0.0, "prose": None}
+    assert (first["tokens"], second["step"], second["epoch"]) == (18, 1, 0.1)
 
 
-def test_collisions_are_counted_between_completions_and_within_prompts():
-    found = Answers(
-        0,
-        0.0,
-        np.array(["a"] * 4 + ["b"] * 2),
-        np.array([0, 0, 1, 1, 2, 3]),
-        np.array(["python", "prose", "python", "python", "tagged", "tagged"]),
-        np.zeros(6),
-        6,
-    )
-    # a: of the four pairs of one answer of each completion two agree; pairs within a completion would add one.
-    assert prompt_collisions(found) == pytest.approx([0.5, 1.0])
-    assert measure(found).alpha == pytest.approx(1 / 0.75)
-    assert measure(found).gamma > 1e6  # no answer to a has the format of one to b
-
-
-def test_effective_formats_are_unbiased_at_few_answers():
-    rng = np.random.default_rng(0)
-    truth = sum(share**2 for share in BASE_SHARES.values())
-    mean = np.mean([prompt_collisions(answers(BASE_SHARES, rng, group=3)).mean() for _ in range(400)])
-    assert mean == pytest.approx(truth, abs=0.02)
-
-
-def test_a_collapse_is_called_after_it_began_and_soon():
-    rng = np.random.default_rng(1)
-    base = answers(BASE_SHARES, rng, prompts=64)
+def test_a_collapse_is_called_after_it_began_and_soon(tmp_path):
     collapsed = {"python": 0.97, "tagged": 0.01, "prose": 0.02}
-    steps = [answers(BASE_SHARES if step < 20 else collapsed, rng, step=step) for step in range(48)]
-    found = watch(steps, base, looks=48)
-    step = found.alarms[0]["step"]
-    assert isinstance(step, int) and 20 <= step <= 32
-    assert {"python", COLLISION} & set(found.alarms[0]["channels"])  # type: ignore[call-overload]
-    assert found.bounds["python"] == 0.8
-    assert "at most 0.05 over 48 looks" in found.guarantee
+    log = drawn_log(tmp_path, lambda step: BASE_SHARES if step < 20 else collapsed)
+    found = watched(log, label, looks=48)["watch"]
+    assert 20 <= found["alarms"][0]["step"] <= 26
+    assert {"format: python", "format: agreement"} & set(found["alarms"][0]["channels"])
+    assert 20 <= found["all facets"][0]["step"] <= 26
+    assert "at most 0.05 over 48 looks" in found["guarantee"]
 
 
-def test_a_policy_that_stays_raises_none_and_so_does_one_that_moves_below_the_bound():
-    rng = np.random.default_rng(2)
-    base = answers(BASE_SHARES, rng, prompts=64)
-    moved = {"python": 0.7, "tagged": 0.05, "prose": 0.25}
-    for shares in (BASE_SHARES, moved):
-        assert watch([answers(shares, rng, step=step) for step in range(48)], base, looks=48).alarms == []
-
-
-def test_bounds_rise_with_a_base_that_has_collapsed_and_can_be_passed():
-    base = answers({"python": 0.9, "prose": 0.1}, np.random.default_rng(3), prompts=64)
-    bounds = {channel.name: channel.bound for channel in channels(base)}
-    assert bounds["python"] == 0.97
-    assert bounds["tagged"] == 0.8
-    assert 0.97 >= bounds[COLLISION] > 0.9
+def test_a_policy_that_stays_raises_none(tmp_path):
+    found = watched(drawn_log(tmp_path, lambda step: BASE_SHARES, seed=2), label, looks=48)["watch"]
+    assert found["alarms"] == found["all facets"] == []
+    assert found["verdict"] == "no change"
 
 
 def test_arms_differ_in_their_method_alone():
@@ -178,7 +141,7 @@ def fake_run(alarm_at: int | None, share: float = 0.9) -> dict:
         "cpu_seconds": 1.0,
         "panel_cpu_seconds": 0.5,
         "panel": panel,
-        "watch": {"alarms": alarms},
+        "watch": {"alarms": alarms, "all facets": alarms, "verdict": "sharpening"},
     }
     return {"steps": [{**step, "step": i} for i in range(6)], **facts}
 
@@ -202,7 +165,9 @@ def test_a_row_holds_the_end_of_a_run_and_its_panel():
     assert row["alpha"] == pytest.approx(1.2)
     assert row["pass@1"] == 0.5
     panel = {"formats": [[["python", "prose"], ["prose", "empty"]]], "correct": [[[1, 0], [0, 0]]]}
-    assert panel_answers(panel).completions.tolist() == [0, 0, 1, 1]
+    found = measured_panel(panel)
+    assert found["shares"] == {"python": 0.25, "tagged": 0.0, "prose": 0.5, "other": 0.25}
+    assert found["accuracies"]["python"] == 1.0 and found["alpha"] == pytest.approx(6.0)  # 1 of 6 pairs agrees
     assert pass_rates(panel)["pass@1"] == 0.5
 
 

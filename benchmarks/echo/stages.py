@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from echo.collapse import summary
+from echo.collapse import watched
 from echo.plan import QUIET, SCRIPT_KEYS, Arm, Plan
-from echo.reading import Answers, read_steps
 from vpo.cli.study.training import common_arguments, finish, last_whole_checkpoint, quiet
 
 
@@ -77,7 +76,7 @@ def train_arm(plan: Plan, arm: Arm, root: Path) -> dict[str, Any]:
     """One arm's run: measures of every step, alarms, and the answers of its policy to the panel."""
     folder = root / arm.name.replace(", ", "-").replace(" ", "_")
     if found := done(folder, plan.fingerprint(arm)):
-        return found
+        return {**found, **watched(folder / "rollouts", plan.arm_task(arm).label, plan.looks(arm))}
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
@@ -116,10 +115,8 @@ def train_arm(plan: Plan, arm: Arm, root: Path) -> dict[str, Any]:
         "panel": draw_panel(plan, folder / "model", count, arm.name),
     }
     facts["panel_cpu_seconds"] = time.process_time() - start - facts["cpu_seconds"]
-    panel = warm_start(plan, root)[f"panel_{count}"]
-    steps = list(read_steps(folder / "rollouts", task.label))
-    finish(folder, {**facts, **summary(steps, panel_answers(panel), plan.looks(arm))})
-    return json.loads((folder / "done.json").read_text())
+    finish(folder, facts)
+    return {**facts, **watched(folder / "rollouts", task.label, plan.looks(arm))}
 
 
 def draw_panel(plan: Plan, model: Path, count: int, name: str) -> dict[str, Any]:
@@ -158,18 +155,3 @@ def draw_panel(plan: Plan, model: Path, count: int, name: str) -> dict[str, Any]
             formats[i, c, j] = task.label(answer, rows[i])
             correct[i, c, j] = task.score(answer, rows[i])[0]
     return {"formats": formats.tolist(), "correct": correct.astype(int).tolist()}
-
-
-def panel_answers(panel: dict[str, Any]) -> Answers:
-    """A panel as the answers of one step."""
-    formats, correct = np.array(panel["formats"]), np.array(panel["correct"], dtype=float)
-    places = np.indices(formats.shape)
-    return Answers(
-        step=0,
-        epoch=0.0,
-        prompts=places[0].ravel().astype(str),
-        completions=(places[0] * formats.shape[1] + places[1]).ravel(),
-        formats=formats.ravel(),
-        correct=correct.ravel(),
-        tokens=0,
-    )

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from targets import Target
 
-from echo.collapse import SHARE, measure
-from echo.plan import COIN, GRPO, NAMED, NULL, STRONGER, VPO, Plan
-from echo.stages import panel_answers
+from echo.collapse import SHARE, measured_panel
+from echo.plan import GRPO, NAMED, NULL, STRONGER, VPO, Plan
 from eval.bootstrap import mean_and_error
 from eval.metrics import best_at_k_curve
 from vpo.tasks.controls import best_blind_set, reward_table
@@ -39,10 +38,10 @@ def row_of(run: dict[str, Any]) -> dict[str, float]:
 
 def base_row(panel: dict[str, Any]) -> dict[str, float]:
     """The base on the panel."""
-    found = measure(panel_answers(panel))
-    row = {f"share {name}": share for name, share in found.shares.items()}
-    row |= {f"right {name}": found.accuracies[name] or 0.0 for name in FORMATS}
-    row |= {"right": found.accuracy, "alpha": found.alpha, "gamma": found.gamma}
+    found = measured_panel(panel)
+    row = {f"share {name}": share for name, share in found["shares"].items()}
+    row |= {f"right {name}": found["accuracies"][name] or 0.0 for name in FORMATS}
+    row |= {"right": found["accuracy"], "alpha": found["alpha"], "gamma": found["gamma"]}
     return {**row, "top share": max(row[f"share {name}"] for name in FORMATS), **pass_rates(panel)}
 
 
@@ -64,8 +63,9 @@ def blind_row(plan: Plan) -> dict[str, float]:
     return {f"pass@{k}": float(best[min(k, len(best)) - 1]) for k in KS}
 
 
-def first_alarm(run: dict[str, Any]) -> dict[str, Any] | None:
-    alarms = run["watch"]["alarms"]
+def first_alarm(run: dict[str, Any], of: str = "alarms") -> dict[str, Any] | None:
+    """The first alarm over formats, or over ``all facets``."""
+    alarms = run["watch"][of]
     return alarms[0] if alarms else None
 
 
@@ -101,14 +101,15 @@ def show(rows: Mapping[str, Mapping[str, Sequence[float]]], runs: Runs, blind: M
     print(f"{'blind (fixed numbers)':22}" + "".join(f"{f'{blind[k]:.3f}' if k in blind else '':>15}" for k in columns))
     base = next(iter(rows.values()))
     print("base, right by format: " + ", ".join(f"{name} {_cell(base[f'right {name}'])}" for name in FORMATS))
-    print("\nfirst alarm of each seed: step (epoch, channels); winner at the end")
+    print("\neach seed: step of the first alarm over formats (epoch) / over all facets; verdict; winner at the end")
     for name, own in runs.items():
         cells = []
         for run in own:
-            alarm = first_alarm(run)
-            said = f"{alarm['step']} ({alarm['epoch']:.2f}, {' + '.join(alarm['channels'])})" if alarm else "none"
-            cells.append(f"{said}; {winner(run)}")
-        print(f"{name:22}" + "   ".join(cells))
+            alarm, wider = first_alarm(run), first_alarm(run, "all facets")
+            said = f"{alarm['step']} ({alarm['epoch']:.2f})" if alarm else "none"
+            said += f" / {wider['step'] if wider else 'none'}"
+            cells.append(f"{said}; {run['watch']['verdict']}; {winner(run)}")
+        print(f"{name:22}" + "   ".join(f"{cell:48}" for cell in cells))
     print(f"\nshares of {' / '.join(FORMATS)}, and of right answers, over the steps (mean over seeds)")
     for name, own in runs.items():
         steps = min(len(run["steps"]) for run in own)
@@ -150,13 +151,8 @@ def targets(
             top = float(np.mean(rows[arm.name]["top share"]))
             found.append(Target(f"{arm.name}: largest share at the end", top, SHARE, at_least=False))
     if NULL.name in runs:
-        found.append(
-            Target("base, resampled: alarms", sum(len(r["watch"]["alarms"]) for r in runs[NULL.name]), 0, False)
-        )
-    if COIN.name in runs:
-        found.append(
-            Target("random reward: seeds with an alarm", _share(map(first_alarm, runs[COIN.name])), 0.0, False)
-        )
+        raised = sum(len(run["watch"][of]) for run in runs[NULL.name] for of in ("alarms", "all facets"))
+        found.append(Target("base, resampled: alarms", raised, 0, False))
     return [*found, Target("CPU seconds of a seed, all arms", cpu_seconds(bases, runs), MOST_CPU_SECONDS, False)]
 
 
@@ -177,6 +173,8 @@ def results(
         },
         "blind": dict(blind),
         "alarms": {name: [run["watch"]["alarms"] for run in own] for name, own in runs.items()},
+        "alarms over all facets": {name: [run["watch"]["all facets"] for run in own] for name, own in runs.items()},
+        "verdicts": {name: [run["watch"]["verdict"] for run in own] for name, own in runs.items()},
         "winners": {name: dict(Counter(map(winner, own))) for name, own in runs.items()},
         "bounds": {name: own[0]["watch"]["bounds"] for name, own in runs.items()},
         "guarantee": next(iter(runs.values()))[0]["watch"]["guarantee"],

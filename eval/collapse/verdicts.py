@@ -15,7 +15,7 @@ import numpy as np
 
 from eval.collapse.counted import Counted
 from eval.collapse.measures import mean_range, ratio
-from eval.collapse.quantities import Thresholds
+from eval.collapse.quantities import Thresholds, quantity_values
 from eval.collapse.records import Quantity, Range, Verdict
 from eval.collapse.tally import Tally
 from eval.diversity import effective_numbers
@@ -121,9 +121,12 @@ def judge(
     before, now = standing.shares(facet)
     winner = winner_of(standing, facet)
     moved = f"{winner!r} went from {before[winner]:.0%} to {now[winner]:.0%} of samples"
+    named = _still_above(standing, named)
+    if not named:
+        return "no change", f"What alarms named is back within its bounds: {moved}."
     was_broken = float(standing.base.is_broken().mean())
     is_broken = float(np.mean([look.is_broken().mean() for look in standing.latest]))
-    if any(each.kind == "broken" for each in named) and is_broken > was_broken:
+    if any(each.kind == "broken" for each in named):
         return "degenerate", f"Empty, cut off or endless samples went from {was_broken:.0%} to {is_broken:.0%}."
     if standing.base.correct is None:
         return "insufficient data", f"{moved}; without a measure of correctness nothing says whether that is good."
@@ -162,6 +165,16 @@ def is_critical(standing: Standing, verdict: Verdict, named: Sequence[Quantity],
         if label != winner and share >= _RIVAL_SHARE and (best is None or rival is None or rival.est >= best.est / 2):
             return True
     return False
+
+
+def _still_above(standing: Standing, named: Sequence[Quantity]) -> list[Quantity]:
+    """Quantities that are above their bounds at the latest looks, too; those that cannot be measured there stay."""
+    solved = {each.k: standing.base.solved(each.k) for each in named if each.k}
+    found: dict[str, list[float]] = {}
+    for look in standing.latest:
+        for name, values in quantity_values(named, look, solved, False).items():
+            found.setdefault(name, []).append(float(values.mean()))
+    return [each for each in named if each.name not in found or float(np.mean(found[each.name])) > each.bound]
 
 
 def _quiet(standing: Standing, thresholds: Thresholds, facet: str) -> tuple[Verdict, str]:

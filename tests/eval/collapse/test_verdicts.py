@@ -65,6 +65,14 @@ def test_nothing_named_is_no_change_and_one_format_from_the_start_is_nothing_to_
     assert verdict(one) == "nothing to collapse"
 
 
+def test_what_went_back_is_no_change_any_more():
+    same = standing((0.5, 0.3, 0.2), (0.5, 0.5, 0.5), (0.5, 0.3, 0.2), (0.5, 0.5, 0.5))
+    named = [each for each in choose_quantities(same.base, Thresholds(), True) if each.kind in ("share", "broken")]
+    found, why = judge(same, named, {}, Thresholds())
+    assert found == "no change"
+    assert "back within its bounds" in why
+
+
 def test_too_few_samples_are_insufficient():
     rng = np.random.default_rng(1)
     few = [count(mixture(i, (1, 0, 0), (1, 1, 1), rng, prompts=2, group=2), [BySign()], None) for i in range(2)]
