@@ -6,12 +6,14 @@ Order is kept and only a few steps are in flight, so memory stays that of a few 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 
 from eval.samples import Facet, Samples
 
+Labels = Mapping[str, Sequence[str]]
+"""Facet -> labels of a step's samples."""
 _AHEAD = 3  # steps in flight for each worker
 _facets: list[Facet] = []
 
@@ -46,6 +48,14 @@ def labelled(
         while waiting:
             first, future = waiting.popleft()
             yield first, future.result()
+
+
+def join_labels(parts: Sequence[Labels | None]) -> Labels | None:
+    """Labels of all parts, if all have them."""
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    return {facet: [label for part in known for label in part[facet]] for facet in known[0]}
 
 
 def _start(facets: list[Facet]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from eval.alarms import ASSUMPTION, Alarm, AlarmPanel, Channel, FalseAlarms
 from eval.collapse.actions import suggest
+from eval.collapse.ahead import Labels, join_labels
 from eval.collapse.counted import Counted, count
 from eval.collapse.measures import accuracy_ranges, effective, pass_at_ks, reward_space, share_ranges, text_measures
 from eval.collapse.quantities import BASE_ALPHA, Thresholds, quantity_values
@@ -25,7 +26,6 @@ from eval.collapse.verdicts import Standing, is_critical, judge
 from eval.samples import Facet, Samples, merge
 from eval.sources.sampling import PROMPT_TEMPLATE, sampling_change
 
-Labels = Mapping[str, Sequence[str]]
 _WINDOW = 5  # looks that "now" stands for in a verdict
 _ALPHA = 0.05  # of the bands that hold at all looks
 
@@ -134,7 +134,7 @@ class Monitor:
                 f"{list(known)}: a reward function was added, left out or renamed "
                 "in the middle of the run. Look at the two parts as two runs."
             )
-        look = count(samples, self.facets, self.reference.correctness, _joined([labels for _, labels in parts]))
+        look = count(samples, self.facets, self.reference.correctness, join_labels([labels for _, labels in parts]))
         self.recent.append(look)
         self.num_samples += len(samples)
         record = self._record(look, dict(settings or {}))
@@ -251,7 +251,9 @@ class Monitor:
             accuracy={name: found for name, tally in look.tallies.items() if (found := accuracy_ranges(tally))},
             effective={name: effective(tally, alpha) for name, tally in look.tallies.items()},
             pass_at_k=pass_at_ks(look, self.reference.solved if number and self.reference else {}),
-            settings={name: value for name, value in {**samples.sampling, **settings}.items() if _is_short(value)},
+            settings={
+                name: value for name, value in {**samples.sampling, **settings}.items() if _is_setting(name, value)
+            },
             **reward_space(look, self.w_star),
             **text_measures(look, self.with_vendi),
         )
@@ -284,14 +286,8 @@ class Monitor:
         )
 
 
-def _is_short(value: Any) -> bool:
-    """Whether a setting can stand in every record: numbers and names can, whole prompts cannot."""
+def _is_setting(name: str, value: Any) -> bool:
+    """Whether something can stand in every record: numbers and names can, what was read off prompts cannot."""
+    if name == PROMPT_TEMPLATE:
+        return False
     return isinstance(value, (int, float)) or (isinstance(value, str) and len(value) <= 80)
-
-
-def _joined(parts: Sequence[Labels | None]) -> Labels | None:
-    """Labels of all parts, if all have them."""
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
-        return None
-    return {facet: [label for part in known for label in part[facet]] for facet in known[0]}

@@ -29,6 +29,7 @@ HILL = {
     "alpha": LineStyle("vermillion", "solid", "square"),
     "beta": LineStyle("green", "dash", "circle"),
 }
+_MOST_BAND = 1.6  # of the highest line: how far up a chart of effective numbers goes for the sake of a band
 _ALONE = LineStyle("blue", "solid", "circle")
 _ENTROPY = LineStyle("purple", "solid", "circle")
 
@@ -39,7 +40,7 @@ def effective_group(run: RunReport, facet: str = "format") -> ChartGroup:
     alarms = _alarm_steps(run)
     base = _base_numbers(run, facet)
     top = step_chart(curves, HILL, "effective number", base=base, alarms=alarms)
-    _from_one(top["layout"], curves, base)
+    from_one(top["layout"], curves, base)
     entropy = {"token entropy": look_line(drawn_looks(run), lambda look: look.entropy)}
     level = {"token entropy": run.base.entropy if run.base else None}
     below = step_chart(entropy, {"token entropy": _ENTROPY}, "nats a token", base=level, alarms=alarms)
@@ -79,7 +80,7 @@ def narrowing_group(run: RunReport, without: str = "format") -> ChartGroup:
         curves = {name: curve for name, curve in effective_curves(run, facet).items() if name in styles}
         base = _base_numbers(run, facet)
         spec = step_chart(curves, styles, "effective number", base=base, alarms=_alarm_steps(run))
-        _from_one(spec["layout"], curves, base)
+        from_one(spec["layout"], curves, base)
         words = f"Effective number of {facet}. " + " ".join(_change_words(*each) for each in curves.items())
         charts.append(Chart(facet.capitalize(), spec, small=True, alt=words))
     return join_charts(charts, styles, styles)
@@ -146,11 +147,16 @@ def _alarm_steps(run: RunReport) -> Sequence[int]:
     return [alarm.step for alarm in marked_alarms(run)]
 
 
-def _from_one(layout: dict[str, dict[str, object]], curves: dict[str, Curve], base: dict[str, Number]) -> None:
-    """Start at one, which is where a facet has collapsed, and reach up to where it began."""
-    values = [v for curve in curves.values() for edge in (curve.mean, curve.hi or ()) for v in edge if v is not None]
-    values += [value for name, value in base.items() if value is not None and name in curves]
-    high = max([*values, 1.5])
+def from_one(layout: dict[str, dict[str, object]], curves: dict[str, Curve], base: dict[str, Number]) -> None:
+    """Start at one, which is where a facet has collapsed, and reach up to where it began.
+
+    Bands may leave the chart: with few prompts they are wide, and would press the lines flat.
+    """
+    lines = [value for curve in curves.values() for value in curve.mean if value is not None]
+    lines += [value for name, value in base.items() if value is not None and name in curves]
+    edges = [value for curve in curves.values() for value in curve.hi or () if value is not None]
+    values = [*lines, *edges]
+    high = min(max([*values, 1.5]), _MOST_BAND * max([*lines, 1.5]))
     layout["yaxis"]["range"] = [min([*values, 1.0]) - 0.04 * (high - 1), high + 0.06 * (high - 1)]
 
 

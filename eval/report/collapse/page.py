@@ -184,9 +184,9 @@ def _compared(runs: Sequence[RunReport], palettes: Mapping[str, Palette]) -> dic
     charts = []
     for which, title in (("alpha", "Effective formats within a prompt: alpha"), ("gamma", "Effective formats: gamma")):
         curves = {name: each[which] for name, each in number.items()}
-        charts.append(
-            Chart(title, step_chart(curves, styles, "effective number"), alt=f"{title}, of {', '.join(names)}.")
-        )
+        chart = step_chart(curves, styles, "effective number")
+        diversity.from_one(chart["layout"], curves, {})
+        charts.append(Chart(title, chart, alt=f"{title}, of {', '.join(names)}."))
     lasts = {name: outcomes.pass_curves(run).get("last look") for name, run in zip(names, runs, strict=True)}
     curves = {name: curve for name, curve in lasts.items() if curve is not None}
     bases = [base for run in runs if (base := outcomes.pass_curves(run).get("base")) and base.x]

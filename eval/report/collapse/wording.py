@@ -81,7 +81,7 @@ GLOSSARY = (
     (
         "band",
         "Of shares and alpha: holds at all looks at once, so looking often makes no change appear. Of accuracy and "
-        "pass@k: 95%, by bootstrap over prompts, for one look.",
+        "pass@k: 95% by the spread between prompts, for one look.",
     ),
     (
         "effective formats, alpha",
