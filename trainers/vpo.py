@@ -45,6 +45,11 @@ class VPOScriptArguments(ScriptArguments):
             imported from the working directory, as `my_rewards.short`, or reward models by id or folder (anything
             with a slash). Each is a component of the vector.
         dry_run (`bool`, *optional*, defaults to `False`): Build everything, take one step, save nothing.
+        monitor (`str`, *optional*): Watch for collapse, see `eval.collapse.CollapseMonitor`: `"watch"` only tells,
+            `"stop"` ends training at a critical alarm, `"raise_kl"` multiplies `beta` by ten at an alarm.
+        monitor_correct (`str`, *optional*): Component that says whether an answer is correct, as `correct` or
+            `score>=0.5`; guessed by default.
+        monitor_base (`str`, *optional*): Samples of the base model to compare with; by default the first batch.
         evaluate (`str`, *optional*, defaults to `"no"`): `"at_end"` answers the test prompts once after training,
             `"only"` does not train. The answers go to `output_dir/rollouts-eval`, if `log_rollouts` is on.
     """
@@ -59,6 +64,11 @@ class VPOScriptArguments(ScriptArguments):
     )
     max_prompt_tokens: int | None = field(default=None, metadata={"help": "Leave out longer training prompts."})
     dry_run: bool = field(default=False, metadata={"help": "Build everything, take one step, save nothing."})
+    monitor: Literal["watch", "stop", "raise_kl"] | None = field(
+        default=None, metadata={"help": "Watch for collapse; 'stop' or 'raise_kl' also act on alarms."}
+    )
+    monitor_correct: str | None = field(default=None, metadata={"help": "Component that says what is correct."})
+    monitor_base: str | None = field(default=None, metadata={"help": "Samples of the base model to compare with."})
     evaluate: Literal["no", "at_end", "only"] = field(
         default="no", metadata={"help": "Answer the test prompts: 'at_end' of training, or 'only'."}
     )
@@ -98,6 +108,12 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
         quantization_config=get_quantization_config(model),
         peft_config=get_peft_config(model),
     )
+    if script.monitor and not script.dry_run:
+        from eval.collapse import CollapseMonitor
+
+        act: Any = None if script.monitor == "watch" else script.monitor
+        monitor = CollapseMonitor(trainer, script.monitor_base, script.monitor_correct, on_alarm=act)
+        trainer.add_callback(monitor)
     if script.evaluate != "only":
         trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
     if script.dry_run:

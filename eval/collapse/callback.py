@@ -225,6 +225,8 @@ class CollapseMonitor(TrainerCallback):
         found["beta"] = getattr(self.trainer, "beta", found["beta"])
         if scheduler is not None and hasattr(scheduler, "get_last_lr"):
             found["learning_rate"] = float(scheduler.get_last_lr()[0])
+        if entropies := self.trainer._metrics["train"].get("entropy"):
+            found["entropy"] = float(entropies[-1])  # nats a token, of this step's batch
         return {name: value for name, value in found.items() if value is not None}
 
     def _rules(self) -> dict[str, Any]:

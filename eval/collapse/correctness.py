@@ -32,11 +32,15 @@ class Correctness:
         return self.component if self.threshold is None else f"{self.component} >= {self.threshold:g}"
 
     def of(self, samples: Samples) -> NDArray[np.float64]:
-        """(N,) 1 or 0; NaN where the component does not apply.
+        """(N,) 1 or 0; NaN where the component does not apply. All 0 where no component is known yet.
+
+        That is so in a rollout log until the first answer can be read: up to then none was correct.
 
         Raises:
             ValueError: The samples lack the component, or it has other values than 0 and 1 and there is no threshold.
         """
+        if not samples.components:
+            return np.zeros(len(samples))
         if self.component not in samples.components:
             raise ValueError(
                 f"step {samples.step} has no component {self.component!r}: expected one of "
@@ -72,7 +76,7 @@ def choose(spec: str | None, samples: Samples) -> tuple[Correctness | None, str]
     if spec is not None:
         match = _SPEC.fullmatch(spec.strip())
         assert match is not None
-        if match["name"] in samples.components:
+        if match["name"] in samples.components or not samples.components:
             chosen = Correctness(match["name"], float(match["threshold"]) if match["threshold"] else None)
             chosen.of(samples)
             return chosen, ""

@@ -241,6 +241,9 @@ class Monitor:
 
     def _measured(self, look: Counted, number: int, settings: dict[str, Any], alpha: float) -> LookRecord:
         samples = look.samples
+        texts = text_measures(look, self.with_vendi)
+        if "entropy" in settings:  # of a trainer that knows it for the step, not sample by sample
+            texts.setdefault("entropy", float(settings["entropy"]))
         return LookRecord(
             number=number,
             step=samples.step,
@@ -255,7 +258,7 @@ class Monitor:
                 name: value for name, value in {**samples.sampling, **settings}.items() if _is_setting(name, value)
             },
             **reward_space(look, self.w_star),
-            **text_measures(look, self.with_vendi),
+            **texts,
         )
 
     def _alarm(

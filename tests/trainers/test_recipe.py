@@ -157,3 +157,10 @@ def test_a_recipe_without_data_or_reward_says_what_is_missing(saved, tmp_path):
         run(*base, "--reward_funcs", "think_format_reward")
     with pytest.raises(ValueError, match="model_name_or_path is not set"):
         run("--output_dir", str(tmp_path / "out"))
+
+
+def test_a_recipe_can_have_the_run_watched(recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run("--config", str(recipe), "--monitor", "watch", "--monitor_correct", "hits")
+    written = {path.name for path in (tmp_path / "out" / "monitor").iterdir()}
+    assert {"report.html", "report.md", "report.json", "looks.jsonl"} <= written

@@ -66,6 +66,8 @@ def test_the_settings_of_the_trainer_stand_in_every_look(run):
     assert settings["temperature"] == trainer.args.temperature
     assert settings["beta"] == 0.0 and settings["num_generations"] == 4
     assert 0 < callback.monitor.looks[1].settings["learning_rate"] <= 1e-3
+    logged = [entry["entropy"] for entry in trainer.state.log_history if "entropy" in entry]
+    assert [look.entropy for look in callback.monitor.looks] == pytest.approx(logged)
 
 
 def test_a_steady_run_is_silent(tmp_path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -108,3 +110,12 @@ def test_a_component_that_is_not_there_is_refused_with_those_that_are():
     rng = np.random.default_rng(4)
     with pytest.raises(ValueError, match=r"correct is 'accuracy': expected one of \['correct'\]"):
         Monitor([BySign()], correct="accuracy").look(mixture(0, (0.5, 0.3, 0.2), (0.5, 0.4, 0.3), rng))
+
+
+def test_before_an_answer_can_be_read_none_is_correct_and_later_ones_count():
+    rng = np.random.default_rng(5)
+    first, later = (mixture(step, (0.5, 0.3, 0.2), (1.0, 1.0, 1.0), rng) for step in (0, 1))
+    watched = Monitor([BySign()], correct="correct", with_vendi=False)
+    unread = dataclasses.replace(first, components=(), rewards=first.rewards[:, :0])
+    assert watched.look(unread).pass_at_k["1"].now.est == 0.0
+    assert watched.look(later).pass_at_k["1"].now.est == 1.0
