@@ -6,12 +6,44 @@ function of (run seed, step, prompt), so every process, and every resumed run, d
 the others. No global random generator is read or touched.
 
 Shape letters: K weightings, D components.
+
+The names below are imported on first use: readers of logs need a prompt's key and no torch.
 """
 
-from vpo.weightings.corners import Corners, Lexicase
-from vpo.weightings.dirichlet import Dirichlet
-from vpo.weightings.fixed import Fixed
-from vpo.weightings.protocol import Weighting
-from vpo.weightings.seeds import prompt_key, weighting_seed
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vpo.weightings.corners import Corners, Lexicase
+    from vpo.weightings.dirichlet import Dirichlet
+    from vpo.weightings.fixed import Fixed
+    from vpo.weightings.protocol import Weighting
+    from vpo.weightings.seeds import prompt_key, weighting_seed
 
 __all__ = ["Corners", "Dirichlet", "Fixed", "Lexicase", "Weighting", "prompt_key", "weighting_seed"]
+
+_HOME = {
+    "Corners": "vpo.weightings.corners",
+    "Dirichlet": "vpo.weightings.dirichlet",
+    "Fixed": "vpo.weightings.fixed",
+    "Lexicase": "vpo.weightings.corners",
+    "Weighting": "vpo.weightings.protocol",
+    "prompt_key": "vpo.weightings.seeds",
+    "weighting_seed": "vpo.weightings.seeds",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(
+            f"module 'vpo.weightings' has no attribute {name!r}: expected one of {', '.join(__all__)}."
+        )
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value  # the next access does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
