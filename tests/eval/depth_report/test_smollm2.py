@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.timeout(1800)
 @torch.no_grad()
 def test_one_loop_has_the_loss_of_the_source_and_memory_stays_below_six_gib(
-    smollm2: PretrainedModel,  # noqa: F811
+    smollm2: PretrainedModel,
     tmp_path: Path,
 ) -> None:
     torch.set_num_threads(1)
