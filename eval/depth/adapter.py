@@ -155,7 +155,7 @@ def settled_depths(states: Sequence[Tensor], mask: Tensor, tol: float, cap: int)
     """
     if len(states) <= cap:
         raise ValueError(f"there are {len(states)} states: expected {cap + 1} or more for a cap of {cap}. Run more.")
-    halter = Halter(LoopCall(mask, torch.zeros(len(mask), dtype=torch.long)), reference="smallest")
+    halter = Halter(LoopCall(mask, torch.zeros(len(mask), dtype=torch.long, device=mask.device)), reference="smallest")
     depths, open_ = torch.full_like(mask, cap, dtype=torch.int64), mask.clone()
     for t in range(1, cap + 1):
         settles = open_ & (halter.measure(states[t - 1], states[t]) < tol)

@@ -6,7 +6,8 @@ Shape letters: R loops, K stopping rules, B sequences, T tokens, N counted token
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -215,8 +216,20 @@ def _look_closer(
         state = trajectory.states[loop]
         if bool(state[mask].isfinite().all()):
             progress(f"Jacobian after loop {loop}")
-            local.append(_local(step, state, mask, loop))
+            with _one_thread():
+                local.append(_local(step, state, mask, loop))
     return local
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Half a hundred tokens are too few to share: on a busy machine two threads took ten times as long as one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @torch.no_grad()

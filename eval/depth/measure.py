@@ -39,6 +39,7 @@ Array = NDArray[np.float64]
 _SETTLED = (
     0.05  # residual, FixedPoint's default; a calibrated tolerance above it says what costs little, not what rests
 )
+_UNSAID = "not said"
 _MOST_KINDS = 12  # formats and difficulties that a chart can show
 
 
@@ -253,7 +254,7 @@ def _groups(raw: Collected, rule: int, name: str) -> dict[str, list[GroupRecord]
 def _difficulties(raw: Collected, losses: Array, owner: Array) -> tuple[list[str], Sequence[str] | None]:
     """As the data says; where it says nothing, the quarter of the passage's own mean loss."""
     if any(raw.difficulties):
-        return [raw.difficulties[i] or "not said" for i in owner], sorted(set(raw.difficulties) - {""})
+        return [raw.difficulties[i] or _UNSAID for i in owner], [*sorted(set(raw.difficulties) - {""}), _UNSAID]
     sums, counts = by_sequence(losses[None], owner, len(raw.kinds))
     names = iter(quarter_names(sums[:, 0] / counts))
     present = np.bincount(owner.astype(np.int64), minlength=len(raw.kinds)) > 0

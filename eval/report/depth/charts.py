@@ -49,7 +49,7 @@ def gain_charts(report: DepthReport) -> ChartGroup:
     moves = _chart(report, "How far the prediction is away", ["kl_previous", "kl_capped"], "KL, nats a token")
     for trace in moves.spec["data"]:  # a logarithmic axis has no place for the capped output's distance to itself
         trace["y"] = [value or None for value in trace["y"]]
-    moves.spec["layout"]["yaxis"] |= {"type": "log", "tickformat": "~g", "dtick": 1}
+    moves.spec["layout"]["yaxis"] |= {"type": "log", "tickformat": ".0e", "dtick": 1}
     return _join([losses, right, moves])
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from eval.depth import DepthReport, Passage, Plan, measure_depth, passage_batches
-from tests.eval.depth_report.analytic_cores import VOCABULARY, Core, contraction, drift, period_two, rotation
+from tests.eval.depth_report.analytic_cores import VOCABULARY, Core, contraction, drift, normal, period_two, rotation
 
 LOOPS = 8
 
@@ -123,6 +123,31 @@ def test_depths_by_kind_add_up_and_every_record_survives_json() -> None:
         assert all(sum(row.shares) == pytest.approx(1) for row in rows)
     assert {row.name for row in report.groups["format"]} == {"odd", "even"}
     assert DepthReport.from_json(report.to_json()) == report
+
+
+def test_a_map_that_is_far_from_normal_has_the_norm_and_the_radius_of_its_matrix() -> None:
+    pair = torch.tensor([[0.5, 2.0], [0.0, 0.4]], dtype=torch.float64)
+    matrix = torch.block_diag(pair, pair, pair)
+    offset = normal(matrix.shape[0], seed=6)
+    report = measured(Core(lambda z: z @ matrix.to(z.dtype).T + offset.to(z.dtype)))
+    norm = float(torch.linalg.matrix_norm(pair, 2))
+    assert norm > 2 > 0.5 == float(torch.linalg.eigvals(pair).abs().max())
+    for row in report.jacobian:
+        assert (row.norm, row.radius) == pytest.approx((norm, 0.5), rel=1e-2)
+    assert "transient_growth" in kinds(report)
+
+
+def test_passages_whose_difficulty_nobody_said_are_not_lost() -> None:
+    rows = [Passage([1, 2, 3], difficulty="hard"), Passage([1, 2]), Passage([4, 5, 6, 1], difficulty="easy")]
+    plan = Plan(2, cap=2, tols=(0.1,), draws=50)
+    core = contraction(0.5)
+    core.trained_loops = 2
+    report = measure_depth(core.probe(), passage_batches(rows, 2), plan)
+    assert [(row.name, row.num_tokens) for row in report.groups["difficulty"]] == [
+        ("easy", 3),
+        ("hard", 2),
+        ("not said", 1),
+    ]
 
 
 def test_the_same_seed_gives_the_same_report() -> None:
