@@ -150,6 +150,10 @@ class CollapseMonitor(TrainerCallback):
             self.is_asleep = True
             logger.exception("the collapse monitor met an error and sleeps for the rest of this run; training goes on")
 
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Pass over what an evaluation left in TRL's buffers: it is no training batch."""
+        self.feed.new()
+
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:

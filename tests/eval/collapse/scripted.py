@@ -111,6 +111,7 @@ def make(trainer_class: Any, config_class: Any, folder: Path, shares: Shares = c
         reward_funcs=[even],
         args=args,
         train_dataset=Dataset.from_dict({"prompt": PROMPTS}),
+        eval_dataset=Dataset.from_dict({"prompt": PROMPTS[:4]}),
         processing_class=tokenizer(),
         **({"rollout_func": rollouts(shares, answers)} if scripted else {}),
     )

@@ -83,6 +83,14 @@ def test_a_batch_that_is_trained_on_several_times_is_looked_at_once(tmp_path):
     assert len(callback.monitor.looks) == 3
 
 
+def test_what_an_evaluation_samples_is_no_look(tmp_path):
+    options = {"num_iterations": 2, "max_steps": 6, "eval_strategy": "steps", "eval_steps": 1}
+    trainer, callback = watched(tmp_path, steady, per_device_eval_batch_size=16, **options)
+    trainer.train()
+    assert len(callback.monitor.looks) == 3
+    assert {look.num_samples for look in callback.monitor.looks} == {128}
+
+
 def test_a_resumed_run_goes_on_with_the_evidence_that_it_had(tmp_path):
     whole, first = watched(tmp_path / "whole")
     whole.train()
