@@ -165,7 +165,8 @@ class Monitor:
         """
         assert self._panel is not None
         for record in records:
-            self._panel.take(record.step, record.state.get("gains", {}))
+            if gains := record.state.get("gains"):  # a look that was no evidence has none
+                self._panel.take(record.step, gains)
         self.looks, self.alarms = list(records), list(alarms)
         self.num_samples = sum(record.num_samples for record in records)
 
