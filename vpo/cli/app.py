@@ -18,6 +18,7 @@ import typer
 import vpo
 from vpo.cli.depth import depth
 from vpo.cli.monitor.options import monitor
+from vpo.cli.overview import runs
 from vpo.cli.search import search
 from vpo.cli.search_compare.options import compare as compare_searches
 from vpo.cli.tasks import tasks
@@ -34,6 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(depth, name="depth")
+app.add_typer(runs, name="runs")
 app.add_typer(search, name="search")
 app.add_typer(tasks, name="tasks")
 
