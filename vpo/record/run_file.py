@@ -93,7 +93,7 @@ class RunFile:
         self._write(record)
 
     def end(self, step: int, of: int | None, why: str) -> None:
-        """Write down that the run has come to its end; nothing if it has no record.
+        """Write down that the run has come to its end; nothing if it has no record, or has ended before.
 
         Args:
             step: Where it ended.
@@ -104,7 +104,7 @@ class RunFile:
             OSError: The folder cannot be written to.
         """
         record = self.read()
-        if record is not None:
+        if record is not None and record["ended"] is None:
             self._write({**record, "ended": plain({"at": _now(), "step": step, "of": of, "why": why})})
 
     def read(self) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from vpo.cli.overview.finding import CHECKPOINT, ROLLOUTS, Kind, read_object
 
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
+_MARKS_OF_AN_END = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors", "done.json")
 
 
 @dataclass
@@ -64,8 +64,9 @@ def _train(path: Path, record: Mapping[str, Any] | None) -> Progress:
     found.reward = logged if reward is None else reward
     if found.of is None and isinstance(state.get("max_steps"), int) and state["max_steps"] > 0:
         found.of = state["max_steps"]
-    # Without a record, weights in the folder itself are what tells: trainers save them there in the end.
-    found.is_done = record is None and any((path / name).is_file() for name in _WEIGHTS)
+    if record is None:  # what tells then: all steps, or what is saved in the folder itself in the end
+        is_through = found.of is not None and (found.steps or 0) >= found.of
+        found.is_done = is_through or any((path / name).is_file() for name in _MARKS_OF_AN_END)
     found.left_over = "no whole checkpoint"
     return found
 
