@@ -228,7 +228,11 @@ def doctor(
         Literal["zygote", "bubblewrap"], typer.Option(help="The kind of sandbox to look at.")
     ] = "zygote",
 ) -> None:
-    """Say what this host lets the sandbox for generated code enforce, and try to get out of it."""
+    """Say what is installed and fits, what there is to compute with, and what the sandbox for generated code enforces.
+
+    Every line says ok, note or missing, and the cure. Exits with 1 if code got out of the sandbox or part of it is not
+    enforced here; the other lines change nothing about that.
+    """
     from vpo.cli.doctor import run_doctor
 
     raise typer.Exit(run_doctor(backend))

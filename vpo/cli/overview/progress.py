@@ -56,9 +56,9 @@ def _train(path: Path, record: Mapping[str, Any] | None) -> Progress:
             found.checkpoint = step
             break
     logged = _last_reward(state)
-    step, reward = _rollouts(path / "rollouts")
+    sampled, reward = _rollouts(path / "rollouts")
     ended = (record or {}).get("ended") or {}
-    found.steps = _furthest(found.checkpoint, None if step is None else step + 1)
+    found.steps = _furthest(found.checkpoint, None if sampled is None else sampled + 1)
     if isinstance(ended.get("step"), int):
         found.steps = ended["step"]
     found.reward = logged if reward is None else reward
