@@ -105,7 +105,8 @@ def _compare(path: Path, record: Mapping[str, Any] | None) -> Progress:
     if isinstance(ended.get("step"), int):
         done = ended["step"]
     of = ended.get("of") if isinstance(ended.get("of"), int) else None
-    return Progress(done, of, is_held=is_locked(path / "lock"), left_over="goes on with the run it was at")
+    # None at none: the searches of a comparison leave ledgers, which do not say whether they are done
+    return Progress(done or None, of, is_held=is_locked(path / "lock"), left_over="goes on with the run it was at")
 
 
 def is_locked(path: Path) -> bool:
