@@ -15,7 +15,7 @@ import importlib
 import json
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, TrlParser
@@ -108,6 +108,9 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
         quantization_config=get_quantization_config(model),
         peft_config=get_peft_config(model),
     )
+    trainer.run_record.more = {"script": asdict(script), "model": asdict(model), "data": asdict(mixture)}
+    if script.dry_run:
+        trainer.remove_callback(trainer.run_record)  # it saves nothing
     if script.monitor and not script.dry_run:
         from eval.collapse import CollapseMonitor
 

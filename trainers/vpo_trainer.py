@@ -30,6 +30,7 @@ from trainers.exact_resume import ExactResume
 from trainers.payment import Paid, Payment, deployment_weights
 from trainers.reward_models import RewardModel, with_reward_models
 from trainers.rollout_log import RolloutLog, rollout_rows
+from trainers.run_record import RunRecord
 from trainers.scored_batch import ScoredBatch, applicable, share_components
 from trainers.set_metrics import set_metrics
 from trainers.start_checks import check_policy, check_sampling
@@ -118,6 +119,8 @@ class VPOTrainer(DepthReplay, ExactResume, StopsAtBudget, GRPOTrainer):
                 reward.prepare(self.accelerator, self.is_deepspeed_enabled)
         self.token_budget = TokenBudget(args.max_generated_tokens)
         self.add_callback(self.token_budget)
+        self.run_record = RunRecord(self)
+        self.add_callback(self.run_record)
         self._rollouts: dict[str, RolloutLog] = {}
 
     @property

@@ -18,6 +18,7 @@ import typer
 import vpo
 from vpo.cli.depth import depth
 from vpo.cli.monitor.options import monitor
+from vpo.cli.overview import runs
 from vpo.cli.search import search
 from vpo.cli.search_compare.options import compare as compare_searches
 from vpo.cli.tasks import tasks
@@ -34,6 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(depth, name="depth")
+app.add_typer(runs, name="runs")
 app.add_typer(search, name="search")
 app.add_typer(tasks, name="tasks")
 
@@ -226,7 +228,11 @@ def doctor(
         Literal["zygote", "bubblewrap"], typer.Option(help="The kind of sandbox to look at.")
     ] = "zygote",
 ) -> None:
-    """Say what this host lets the sandbox for generated code enforce, and try to get out of it."""
+    """Say what is installed and fits, what there is to compute with, and what the sandbox for generated code enforces.
+
+    Every line says ok, note or missing, and the cure. Exits with 1 if code got out of the sandbox or part of it is not
+    enforced here; the other lines change nothing about that.
+    """
     from vpo.cli.doctor import run_doctor
 
     raise typer.Exit(run_doctor(backend))

@@ -1,4 +1,8 @@
-"""`vpo doctor`: what this host lets the sandbox enforce, and whether code that tries to get out stays in."""
+"""`vpo doctor`: the stack, the machine and the optional parts; what this host lets the sandbox enforce, tried out.
+
+The exit status speaks of the sandbox alone. Whether a version outside its range or a missing GPU matters depends on
+what one is about to do.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +100,7 @@ def _few_processes(found: Result) -> bool:
 
 
 def run_doctor(backend: Literal["zygote", "bubblewrap"]) -> int:
-    """Print what is enforced, then try to get out.
+    """Print what is here and what is enforced, then try to get out.
 
     Args:
         backend: Which kind of sandbox.
@@ -107,9 +111,16 @@ def run_doctor(backend: Literal["zygote", "bubblewrap"]) -> int:
     Raises:
         OSError: No sandbox starts here at all.
     """
+    from vpo.cli.host import findings_table, machine_findings, optional_findings, stack_findings
     from vpo.sandbox.pool import Sandbox
 
     console = Console()
+    for title, look in (
+        ("stack", stack_findings),
+        ("machine", machine_findings),
+        ("optional parts", optional_findings),
+    ):
+        console.print(findings_table(title, look()))
     tried = Table("code that tries to", "", title="tried out")
     allow = [f"no_{name}" for name in MECHANISMS]
     with Sandbox(1, _LIMITS, preload=(), allow=allow, backend=backend) as box, attempts() as all_attempts:

@@ -17,6 +17,7 @@ from trainers import VPOConfig
 from vpo.cli.app import main
 from vpo.cli.compare.arms import ARMS, read_arms, recipe_of_arm
 from vpo.cli.compare.runs import Plan
+from vpo.record import RunFile
 
 RECIPE = {
     "model_name_or_path": "m",
@@ -191,3 +192,8 @@ def test_a_killed_comparison_goes_on_where_it_was_and_ends_in_a_table(maze_recip
     for metric in ("best@1", "E_w[best@6]", "distinct"):
         assert metric in done.stdout
     assert (out / "comparison.html").stat().st_size > 1_000_000  # Plotly is inside
+    record = RunFile(out).read()
+    assert record["kind"] == "compare" and [each["changes"] for each in record["resumed"]] == [[]]
+    assert (record["ended"]["step"], record["ended"]["of"]) == (4, 4)
+    of_a_run = RunFile(out / "grpo" / "seed0").read()
+    assert of_a_run["settings"]["training"]["objective"] == "grpo" and len(of_a_run["resumed"]) == 1

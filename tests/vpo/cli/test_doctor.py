@@ -47,3 +47,16 @@ def test_what_gets_out_and_what_is_missing_is_said(
     assert printed.count("CAN ") == 2
     assert "not: Function not implemented" in printed
     assert 'allow=("no_seccomp",)' in printed
+
+
+def test_what_is_not_installed_does_not_change_the_exit_status(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vpo.cli.host import optional_parts
+
+    monkeypatch.setattr(optional_parts.shutil, "which", lambda name: None)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert cli.main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    for part in ("stack", "machine", "optional parts", "make setup-browser", "sandbox, backend zygote"):
+        assert part in printed

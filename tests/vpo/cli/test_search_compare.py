@@ -28,6 +28,7 @@ from vpo.cli.search_compare.measures import Grids, grids_of, measure
 from vpo.cli.search_compare.policies import LazySampler, fingerprint, open_policy
 from vpo.cli.search_compare.runs import plan, problems_of
 from vpo.cli.search_compare.summary import pairs_of
+from vpo.record import RunFile
 
 ROOT = Path(__file__).parents[3]
 
@@ -391,6 +392,8 @@ def test_neighbouring_costs_are_joined(mask, text):
 
 def test_the_page_and_the_numbers_are_written_and_the_table_is_printed(whole, capsys):
     report, out = whole
+    record = RunFile(out).read()
+    assert record["kind"] == "compare" and record["ended"]["step"] == record["ended"]["of"] > 0
     page = (out / "comparison.html").read_text()
     assert "Search at equal generated tokens" in page
     for arm, row in report.table.items():

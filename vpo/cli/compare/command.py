@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from vpo.cli.compare.arms import read_arms
 from vpo.cli.compare.runs import Plan, Run, do_runs
 from vpo.cli.compare.summary import summarise
 from vpo.cli.study.runner import only_runner
+from vpo.record import RunFile
 
 
 def run_compare(
@@ -62,6 +64,9 @@ def run_compare(
         only_runner(folder),
         Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bars,
     ):
+        record = RunFile(folder)
+        settings = {**asdict(plan), "processes": processes, "accelerate_config": accelerate_config}
+        record.begin("compare", settings, seeds={"seeds": seeds}, resumes=record.read() is not None)
         whole = bars.add_task("[bold]all runs", total=len(runs))
         current = bars.add_task("starting", total=budget)
 
@@ -77,6 +82,7 @@ def run_compare(
                     write_comparison(report, folder / "comparison.html")  # what is known so far survives a stop
         except KeyboardInterrupt:
             raise SystemExit(130) from None  # the command line says how to go on
+        record.end(len(done), len(runs), "all runs done")
     if report is not None:
         print_comparison(report)
     print(f"report: {folder / 'comparison.html'}")

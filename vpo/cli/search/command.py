@@ -17,6 +17,7 @@ from search.replay import Difference, replay_search
 from vpo.cli.search.config import CONFIG, LEDGER, SearchConfig, read_config
 from vpo.cli.search.parts import make_backoff, make_budget, make_problems, make_procedure, make_sampler, make_sampling
 from vpo.cli.search.show import summary
+from vpo.record import RunFile
 
 _MOST_SHOWN = 12  # differences; one cause often shows in every answer
 
@@ -86,6 +87,7 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / CONFIG).is_file():
             (folder / CONFIG).write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
+        record = _recorded(config, folder, max_seconds)
         options: dict[str, Any] = {"sampling": sampling, "retry": retry, **config.driver_options}
         try:
             run_search(problems, make, sampler, budget, ledger_path=folder / LEDGER, progress=report, **options)
@@ -97,9 +99,22 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
             bars.stop()
             console.print(f"Error: {stop}\nTo go on: vpo search resume {folder}", markup=False)
             raise SystemExit(1) from None
-    Console().print(summary(read_told(folder / LEDGER)))
+    told = read_told(folder / LEDGER)
+    record.end(sum(len(each.results) for each in told), None, "budget spent or nothing left to ask")
+    Console().print(summary(told))
     console.print(f"wrote {folder / LEDGER}; how an answer came about: vpo search show {folder} -p 0", markup=False)
     return 0
+
+
+def _recorded(config: SearchConfig, folder: Path, max_seconds: float | None) -> RunFile:
+    """The search's ``run.json``; one that is at its end and is only looked at again adds nothing to it."""
+    record, ledger = RunFile(folder), folder / LEDGER
+    former = record.read()
+    if former is None or former["ended"] is None or max_seconds is not None:
+        lines = ledger.read_bytes().count(b"\n") if ledger.is_file() else 0
+        settings = {"search": asdict(config), "max_seconds": max_seconds}
+        record.begin("search", settings, seeds={"seed": config.seed}, step=lines, resumes=lines > 0)
+    return record
 
 
 def _config_of(folder: Path) -> SearchConfig:

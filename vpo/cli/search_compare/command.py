@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from vpo.cli.search_compare.config import Config, read_config
 from vpo.cli.search_compare.runs import Run, do_runs, plan
 from vpo.cli.search_compare.summary import summarise
 from vpo.cli.study.runner import only_runner
+from vpo.record import RunFile
 
 PAGE = "comparison.html"
 WORDING = Wording(
@@ -82,6 +84,8 @@ def compare_searches(config: Config, command: str) -> ComparisonReport:
         only_runner(config.out),
         Bars(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bars,
     ):
+        record = RunFile(config.out)
+        record.begin("compare", asdict(config), seeds={"seeds": list(config.seeds)}, resumes=record.read() is not None)
         whole = bars.add_task("[bold]all searches", total=len(runs))
         current = bars.add_task("starting", total=1.0)
 
@@ -98,6 +102,7 @@ def compare_searches(config: Config, command: str) -> ComparisonReport:
                     write_searches(report, config.out / PAGE)  # what is known so far survives a stop
         except KeyboardInterrupt:
             raise SystemExit(130) from None  # the command line says how to go on
+        record.end(len(done), len(runs), "all searches done")
     assert report is not None, "a configuration has a seed, a policy and a procedure"
     return report
 
