@@ -33,9 +33,11 @@ class RayCluster:
         self._more.append(node)
         return str(node.node_id)
 
-    def kill_last(self) -> None:
-        """Kill all processes of the node that was added last, as when a machine loses power."""
-        self._cluster.remove_node(self._more.pop(), allow_graceful=False)
+    def kill_last(self) -> str:
+        """Kill all processes of the node that was added last, as when a machine loses power; its id."""
+        node = self._more.pop()
+        self._cluster.remove_node(node, allow_graceful=False)
+        return str(node.node_id)
 
     @property
     def num_added(self) -> int:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from eval.report.depth import write_depth_report
+from tests.eval.chromium import BOXES, DESK, MARKS, PHONE, Browser, lies_within, overlap
 from tests.eval.depth_report.depth_example import example_depth_report, hostile_depth_report
-from tests.eval.test_report_browser import BOXES, DESK, PHONE, Browser, lies_within, overlap, pytestmark  # noqa: F401
 
+pytestmark = MARKS
 REPORTS = {"example": example_depth_report, "hostile": hostile_depth_report}
 
 
