@@ -5,8 +5,9 @@ Names are loaded when they are first used, so ``import search`` brings neither t
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vpo.first_use import on_first_use
 
 if TYPE_CHECKING:
     from search.batching import DynamicBatcher as DynamicBatcher
@@ -65,71 +66,62 @@ if TYPE_CHECKING:
     from search.vllm_sampler import VLLMSampler as VLLMSampler
 
 _HOME = {
-    "DynamicBatcher": "batching",
-    "Budget": "budget",
-    "Cascade": "cascade",
-    "best_so_far": "curves",
-    "expected_best_so_far": "curves",
-    "Progress": "driver",
-    "GaveUpError": "driver",
-    "SearchInterrupted": "driver",
-    "run_search": "driver",
-    "Told": "fold",
-    "python_ast_key": "keys",
-    "LedgerError": "ledger",
-    "read_ledger": "ledger",
-    "read_results": "ledger",
-    "read_told": "ledger",
-    "ModelSampler": "model_sampler",
-    "OpenAISampler": "openai_sampler",
-    "Problem": "problem",
-    "TaskProblem": "problem",
-    "BestOfN": "procedures",
-    "Beam": "procedures",
-    "DominatedNoveltySearch": "procedures",
-    "LexicaseEvolution": "procedures",
-    "MapElites": "procedures",
-    "ParetoEvolution": "procedures",
-    "PUCT": "procedures",
-    "Revision": "procedures",
-    "SelfConsistency": "procedures",
-    "SignatureIslands": "procedures",
-    "get_procedure": "procedures",
-    "Evolution": "procedures",
-    "Procedure": "procedures",
-    "RaySampler": "ray_sampler",
-    "Candidate": "records",
-    "Evaluation": "records",
-    "Generation": "records",
-    "Proposal": "records",
-    "Request": "records",
-    "Result": "records",
-    "Sampling": "records",
-    "SearchResult": "records",
-    "Variation": "records",
-    "Backoff": "retry",
-    "replay_search": "replay",
-    "Sampler": "samplers",
-    "SamplerError": "samplers",
-    "ScriptedSampler": "samplers",
-    "StreamingSampler": "samplers",
-    "check_seeds": "seed_check",
-    "complementary": "selection",
-    "lexicase": "selection",
-    "SearchDuringTraining": "trainer_sampler",
-    "TrainerSampler": "trainer_sampler",
-    "VLLMSampler": "vllm_sampler",
+    "DynamicBatcher": "search.batching",
+    "Budget": "search.budget",
+    "Cascade": "search.cascade",
+    "best_so_far": "search.curves",
+    "expected_best_so_far": "search.curves",
+    "Progress": "search.driver",
+    "GaveUpError": "search.driver",
+    "SearchInterrupted": "search.driver",
+    "run_search": "search.driver",
+    "Told": "search.fold",
+    "python_ast_key": "search.keys",
+    "LedgerError": "search.ledger",
+    "read_ledger": "search.ledger",
+    "read_results": "search.ledger",
+    "read_told": "search.ledger",
+    "ModelSampler": "search.model_sampler",
+    "OpenAISampler": "search.openai_sampler",
+    "Problem": "search.problem",
+    "TaskProblem": "search.problem",
+    "BestOfN": "search.procedures",
+    "Beam": "search.procedures",
+    "DominatedNoveltySearch": "search.procedures",
+    "LexicaseEvolution": "search.procedures",
+    "MapElites": "search.procedures",
+    "ParetoEvolution": "search.procedures",
+    "PUCT": "search.procedures",
+    "Revision": "search.procedures",
+    "SelfConsistency": "search.procedures",
+    "SignatureIslands": "search.procedures",
+    "get_procedure": "search.procedures",
+    "Evolution": "search.procedures",
+    "Procedure": "search.procedures",
+    "RaySampler": "search.ray_sampler",
+    "Candidate": "search.records",
+    "Evaluation": "search.records",
+    "Generation": "search.records",
+    "Proposal": "search.records",
+    "Request": "search.records",
+    "Result": "search.records",
+    "Sampling": "search.records",
+    "SearchResult": "search.records",
+    "Variation": "search.records",
+    "Backoff": "search.retry",
+    "replay_search": "search.replay",
+    "Sampler": "search.samplers",
+    "SamplerError": "search.samplers",
+    "ScriptedSampler": "search.samplers",
+    "StreamingSampler": "search.samplers",
+    "check_seeds": "search.seed_check",
+    "complementary": "search.selection",
+    "lexicase": "search.selection",
+    "SearchDuringTraining": "search.trainer_sampler",
+    "TrainerSampler": "search.trainer_sampler",
+    "VLLMSampler": "search.vllm_sampler",
 }
 
 __all__ = sorted(_HOME)
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name from the module that owns it."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = on_first_use(__name__, _HOME)

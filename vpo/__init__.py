@@ -6,8 +6,9 @@ by the modules that need them.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vpo.first_use import on_first_use
 
 if TYPE_CHECKING:
     from vpo.answers import AnswerFormat, AnswerSet
@@ -39,14 +40,4 @@ _HOME = {
     "set_reward": "vpo.objective",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'vpo' has no attribute {name!r}: expected one of {', '.join(__all__)}.")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value  # the next access does not come here
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = on_first_use(__name__, _HOME)

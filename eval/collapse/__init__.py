@@ -5,8 +5,9 @@ The names below are imported on first use, because transformers takes seconds to
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vpo.first_use import on_first_use
 
 if TYPE_CHECKING:
     from eval.alarms import FalseAlarms
@@ -23,14 +24,4 @@ _HOME = {
     "Thresholds": "eval.collapse.quantities",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'eval.collapse' has no attribute {name!r}: expected one of {', '.join(__all__)}.")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value  # the next access does not come here
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = on_first_use(__name__, _HOME)

@@ -12,8 +12,9 @@ Names are loaded when they are first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vpo.first_use import on_first_use
 
 if TYPE_CHECKING:
     from search.problems.find import get_problems as get_problems
@@ -29,28 +30,19 @@ if TYPE_CHECKING:
     from search.problems.shared_sandbox import SandboxFailure as SandboxFailure
 
 _HOME = {
-    "BestKnown": "open_problem",
-    "FunctionProblem": "function_problem",
-    "OpenEvolveProblem": "openevolve",
-    "OpenProblem": "open_problem",
-    "ProgramEvaluator": "programs",
-    "SandboxFailure": "shared_sandbox",
-    "Setting": "open_problem",
-    "get_problems": "find",
-    "list_problems": "find",
-    "openevolve_problem": "openevolve",
-    "search_prompt": "search_prompt",
+    "BestKnown": "search.problems.open_problem",
+    "FunctionProblem": "search.problems.function_problem",
+    "OpenEvolveProblem": "search.problems.openevolve",
+    "OpenProblem": "search.problems.open_problem",
+    "ProgramEvaluator": "search.problems.programs",
+    "SandboxFailure": "search.problems.shared_sandbox",
+    "Setting": "search.problems.open_problem",
+    "get_problems": "search.problems.find",
+    "list_problems": "search.problems.find",
+    "openevolve_problem": "search.problems.openevolve",
+    "search_prompt": "search.problems.search_prompt",
 }
 
 __all__ = sorted(_HOME)
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name from the module that owns it."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = on_first_use(__name__, _HOME)

@@ -17,8 +17,9 @@ enforces; what it cannot enforce is an error (:class:`NotEnforced`) unless it is
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vpo.first_use import on_first_use
 
 if TYPE_CHECKING:
     from vpo.sandbox.arrays import as_finite_array
@@ -62,11 +63,5 @@ __all__ = [
     "run_tests_async",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # On first use: a zygote imports this package too, and should not hold what only its parent needs.
-    if name not in _HOME:
-        raise AttributeError(f"module 'vpo.sandbox' has no attribute {name!r}: expected one of {', '.join(__all__)}.")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+# A zygote imports this package too, and should not hold what only its parent needs.
+__getattr__, __dir__ = on_first_use(__name__, _HOME)
