@@ -9,6 +9,7 @@ from eval.collapse.records import Action, AlarmRecord, Effective, LookRecord, Pa
 from eval.collapse.run_report import CollapseReport, RunReport
 from eval.report.collapse import markdown
 from tests.eval.collapse_page import sample
+from tests.eval.collapse_page.made_run import GUARANTEE
 
 BASE = LookRecord(
     number=0,
@@ -100,7 +101,7 @@ def test_a_silent_run_says_so_with_its_guarantee() -> None:
     text = markdown(sample.healthy())
     assert "✅ **No change of formats was found**" in text
     assert "**No alarm** in 20 looks." in text
-    assert f"Guarantee: {sample.GUARANTEE}" in text
+    assert f"Guarantee: {GUARANTEE}" in text
     assert "```diff" not in text
 
 

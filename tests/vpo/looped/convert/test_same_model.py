@@ -6,66 +6,21 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from transformers import (
     AutoModelForCausalLM,
-    CohereConfig,
-    Gemma2Config,
-    GPT2Config,
-    GraniteConfig,
-    LlamaConfig,
-    MistralConfig,
-    MixtralConfig,
-    PreTrainedModel,
-    Qwen2Config,
-    Qwen3Config,
-    SmolLM3Config,
 )
 
 from tests.smollm2 import smollm2_fixture  # noqa: F401
+from tests.vpo.looped.convert.sources import FAMILIES, source
 from vpo.looped import FixedDepth, FixedPoint, LoopedForCausalLM, Replay
 from vpo.looped.convert import convert, logit_gap
-from vpo.looped.parts import Parts, read_parts, spell
+from vpo.looped.parts import Parts
 
-SIZES = {
-    "vocab_size": 31,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-FAMILIES = {
-    "llama": (LlamaConfig, {}),
-    "tied_llama": (LlamaConfig, {"tie_word_embeddings": True}),
-    "qwen2": (Qwen2Config, {}),
-    "qwen3": (Qwen3Config, {"head_dim": 8}),
-    "smollm3": (SmolLM3Config, {}),  # some layers without rotary positions
-    "mixtral": (MixtralConfig, {"num_local_experts": 4}),
-}
 INJECTIONS = ["gate", "diagonal", "concat", "add", "none"]
-
-
-def source(family: str = "llama", seed: int = 0) -> PreTrainedModel:
-    kind, options = FAMILIES[family]
-    torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(kind(**SIZES, **options)).eval()
-    for parameter in model.parameters():
-        if parameter.ndim > 1:  # default init is so small that every layer is next to nothing
-            torch.nn.init.normal_(parameter, std=0.3)
-    return model
 
 
 def tokens(rows: int = 2, length: int = 9, seed: int = 1) -> torch.Tensor:
     return torch.randint(3, 31, (rows, length), generator=torch.Generator().manual_seed(seed))
-
-
-# --- the same logits -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -121,9 +76,6 @@ def test_rotary_frequencies_rounded_by_a_cast_are_no_obstacle():
     assert model.model.rotary_emb.inv_freq.dtype == torch.bfloat16
     assert convert(model, 2, 3, 1).model.rotary_emb.inv_freq.dtype == torch.float32
     assert model.model.rotary_emb.inv_freq.dtype == torch.bfloat16
-
-
-# --- what is kept --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -199,134 +151,6 @@ def test_a_depth_policy_goes_into_the_configuration():
     assert looped.config.depth_policy["tol"] == 0.1
     assert looped.config.cache_planes == 2
 
-
-# --- how parts are said --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [
-        ((2, 3, 1), ((0, 1), (2, 3, 4), (5,))),
-        (("2", "3", "1"), ((0, 1), (2, 3, 4), (5,))),
-        (("0-1", "2-4", "5-5"), ((0, 1), (2, 3, 4), (5,))),
-        (("0, 1", [2, 3, 4], range(5, 6)), ((0, 1), (2, 3, 4), (5,))),
-        ((0, 6, 0), ((), (0, 1, 2, 3, 4, 5), ())),
-        (("0-1,2", "3", 2), ((0, 1, 2), (3, 4, 5), ())),
-    ],
-)
-def test_counts_lists_and_ranges_say_the_same(said, expected):
-    if expected[2] == ():
-        said = (*said[:2], 0)
-    assert read_parts(*said, num_layers=6) == expected
-
-
-def test_a_count_takes_what_follows_the_part_before():
-    assert read_parts("0-1", "3-4", 1, 6, drop_rest=True) == ((0, 1), (3, 4), (5,))
-
-
-@given(st.lists(st.integers(0, 40), unique=True, min_size=1).map(sorted))
-def test_spelled_layers_are_read_back(layers):
-    assert read_parts(0, spell(layers), 0, 41, drop_rest=True).core == tuple(layers)
-
-
-@pytest.mark.parametrize(
-    ("said", "message"),
-    [
-        (("0-2", "2-4", "5-5"), "layer 2 is in the prelude and in the core"),
-        (("2-3", "0-1", "4-5"), "core has layer 0 after layer 3"),
-        (([1, 0], "2-4", "5-5"), "prelude has layer 0 after layer 1"),
-        (([0, 0], "1-4", "5-5"), "prelude has layer 0 after layer 0"),
-        ((2, 3, 2), r"coda=2 takes layers 5-6, but the model's last layer is 5"),
-        (("0-1", "2-4", "5-6"), "coda names layer 6: the model has layers 0-5"),
-        (("0-1", "2-4", [-1]), "coda names layer -1"),
-        ((3, 0, 3), "core is 0: expected one layer at least"),
-        ((-1, 3, 3), "prelude is -1: expected a number of layers"),
-        ((True, 3, 2), "prelude is True"),
-        ((2, "a-b", 1), "core is 'a-b': expected a number of layers as '8', a range"),
-        ((2, "4-2", 1), "holds the range 4-2, which runs backwards"),
-        ((2, 2, 1), r"5-5 are in no part.*drop_rest=True"),
-        (("0-0", "2-2", "5-5"), r"1,3-4 are in no part"),
-    ],
-)
-def test_parts_that_make_no_sense_are_refused(said, message):
-    with pytest.raises(ValueError, match=message):
-        convert(source(), *said)
-
-
-# --- what cannot be looped -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        (Gemma2Config(**SIZES), "Gemma2ForCausalLM has final_logit_softcapping=30.0"),
-        (CohereConfig(**SIZES), "has logit_scale=0.0625"),
-        (GraniteConfig(**SIZES, embedding_multiplier=12.0), "has embedding_multiplier=12.0"),
-        (MistralConfig(**SIZES), "has a sliding window of 4096 tokens.*sliding_window=None"),
-        (
-            Qwen2Config(**SIZES, use_sliding_window=True, sliding_window=4, max_window_layers=1),
-            "has layers of type .*sliding",
-        ),
-        (
-            GPT2Config(vocab_size=31, n_embd=32, n_layer=6, n_head=4, bos_token_id=1, eos_token_id=2),
-            "has no backbone of embed_tokens, layers, norm, rotary_emb",
-        ),
-    ],
-    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
-)
-def test_a_family_that_a_loop_would_falsify_is_refused(config, message):
-    with pytest.raises(ValueError, match=message):
-        convert(AutoModelForCausalLM.from_config(config), 2, 3, 1)
-
-
-def test_a_window_that_is_switched_off_is_no_obstacle():
-    model = AutoModelForCausalLM.from_config(MistralConfig(**SIZES, sliding_window=None)).eval()
-    assert logit_gap(model, convert(model, 2, 3, 1))[0] <= 1e-5
-
-
-def test_a_forward_that_does_more_than_its_layers_is_refused():
-    model = source()
-    embed = model.model.embed_tokens.forward
-    model.model.embed_tokens.forward = lambda ids: 2 * embed(ids)
-    with pytest.raises(ValueError, match="gives other logits: they differ by"):
-        convert(model, 2, 3, 1)
-
-
-def test_models_of_another_kind_are_refused():
-    model = source()
-    with pytest.raises(ValueError, match="is looped already"):
-        convert(convert(model, 2, 3, 1), 2, 3, 1)
-    with pytest.raises(ValueError, match="has no backbone"):
-        convert(model.model, 2, 3, 1)
-    with pytest.raises(ValueError, match="got a Linear: expected a transformers causal language model"):
-        convert(torch.nn.Linear(2, 2), 2, 3, 1)
-    headed = source()
-    headed.lm_head = torch.nn.Linear(32, 31)
-    with pytest.raises(ValueError, match="expected a Linear without bias"):
-        convert(headed, 2, 3, 1)
-    mixed = source()
-    mixed.model.norm.to(torch.float64)
-    with pytest.raises(ValueError, match="expected one dtype"):
-        convert(mixed, 2, 3, 1)
-
-
-def test_a_norm_between_loops_and_an_unknown_injection_are_refused():
-    with pytest.raises(ValueError, match="scale_control is 'norm': expected 'none' or 'match'"):
-        convert(source(), 2, 3, 1, scale_control="norm")
-    with pytest.raises(ValueError, match="injection is 'glue': expected one of gate, diagonal, concat, add, none"):
-        convert(source(), 2, 3, 1, injection="glue")
-
-
-def test_adapters_are_to_be_merged_first():
-    from peft import LoraConfig, get_peft_model
-
-    model = get_peft_model(source(), LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
-    with pytest.raises(ValueError, match=r"merge_and_unload\(\)"):
-        convert(model, 2, 3, 1)
-    assert convert(model.merge_and_unload(), 2, 3, 1).model.layers
-
-
-# --- a real model --------------------------------------------------------------------------------------------------
 
 PROMPT = "The water boiled at one hundred degrees, so the scientist wrote down"
 
