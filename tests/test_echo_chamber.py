@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from eval.rollouts import ROLLOUT_SCHEMA
+from tests.eval.rollout_rows import rollout_row
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))  # where a benchmark finds its parts
@@ -30,11 +31,9 @@ BASE_SHARES = {"python": 0.4, "tagged": 0.1, "prose": 0.5}
 
 
 def log_row(step: int, prompt: str, texts: list[str], right: list[float]) -> dict:
-    empty = {field.name: [] if pa.types.is_list(field.type) else 0 for field in ROLLOUT_SCHEMA}
-    given = {"prompt_id": prompt, "prompt": "p", "completion": " ".join(texts) or "7 7", "answers": texts}
-    said = {"finish_reason": "stop", "objective": "vpo", "metadata": "{}", "components": ["steps", "correct"]}
-    numbers = {"step": step, "epoch": step / 10, "rewards": [[0.5, value] for value in right], "completion_tokens": 9}
-    return {**empty, **given, **said, **numbers}
+    said = {"prompt_id": prompt, "completion": " ".join(texts) or "7 7", "answers": texts, "completion_tokens": 9}
+    paid = {"rewards": [[0.5, value] for value in right], "components": ["steps", "correct"]}
+    return rollout_row(step=step, epoch=step / 10, **said, **paid)
 
 
 def write_log(folder: Path, rows: list[dict]) -> Path:

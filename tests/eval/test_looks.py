@@ -12,31 +12,14 @@ from transformers import TrainerControl, TrainerState
 from eval.looks import append_look, look_at, read_looks
 from eval.monitor import RolloutMonitor
 from eval.rollouts import ROLLOUT_SCHEMA, RolloutLogError, pools, read_rollouts, rollout_files
+from tests.eval.rollout_rows import rollout_row
 
 
 def row(step=0, prompt="p", answers=("a", "b"), rewards=((1, 0), (0, 1)), **other):
-    values = {
-        "step": step,
-        "epoch": step / 10,
-        "rank": 0,
-        "prompt_id": prompt,
-        "prompt": prompt,
-        "completion": " ".join(answers),
-        "answers": list(answers),
-        "rewards": [list(map(float, r)) for r in rewards],
-        "components": ["x", "y"],
-        "set_reward": 0.5,
-        "advantage": 0.0,
-        "completion_tokens": 3,
-        "finish_reason": "stop",
-        "num_unclosed": 0,
-        "num_extra": 0,
-        "objective": "vpo",
-        "metadata": json.dumps({"kind": prompt}),
-        "depths": [],
-        "residuals": [],
-    }
-    return {**values, **other}
+    vectors = [list(map(float, each)) for each in rewards]
+    said = {"prompt_id": prompt, "prompt": prompt, "completion": " ".join(answers), "answers": list(answers)}
+    about = {"step": step, "epoch": step / 10, "metadata": json.dumps({"kind": prompt})}
+    return rollout_row(**{**said, **about, "rewards": vectors, **other})
 
 
 def write(folder, step, rows, rank=0, index=0):

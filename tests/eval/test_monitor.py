@@ -12,33 +12,13 @@ from transformers import TrainerControl, TrainerState
 from eval.looks import Look, append_look, completion_text, look_at, read_looks
 from eval.monitor import RolloutMonitor
 from eval.rollouts import ROLLOUT_SCHEMA
+from tests.eval.rollout_rows import rollout_row
 
 W_STAR = (0.5, 0.5)
 
 
 def row(step=0, rank=0, **other):
-    values = {
-        "step": step,
-        "epoch": step / 10,
-        "rank": rank,
-        "prompt_id": "p",
-        "prompt": "p",
-        "completion": "Both of them.",
-        "answers": ["a", "b"],
-        "rewards": [[1.0, 0.0], [0.0, 1.0]],
-        "components": ["x", "y"],
-        "set_reward": 0.5,
-        "advantage": 0.0,
-        "completion_tokens": 3,
-        "finish_reason": "stop",
-        "num_unclosed": 0,
-        "num_extra": 0,
-        "objective": "vpo",
-        "metadata": "{}",
-        "depths": [],
-        "residuals": [],
-    }
-    return {**values, **other}
+    return rollout_row(**{"step": step, "epoch": step / 10, "rank": rank, "completion": "Both of them.", **other})
 
 
 class Run:

@@ -7,33 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from eval.rollouts import ROLLOUT_SCHEMA, SCHEMA_VERSION, RolloutLogError, pools, read_rollouts, rollout_files
+from tests.eval.rollout_rows import rollout_row
 
 NAME = "rank0000-step00000000.parquet"
 
 
 def row(**other):
-    values = {
-        "step": 0,
-        "epoch": 0.0,
-        "rank": 0,
-        "prompt_id": "p",
-        "prompt": "p",
-        "completion": "a b",
-        "answers": ["a", "b"],
-        "rewards": [[1.0, 0.0], [0.0, 1.0]],
-        "components": ["x", "y"],
-        "set_reward": 0.5,
-        "advantage": 0.0,
-        "completion_tokens": 3,
-        "finish_reason": "stop",
-        "num_unclosed": 0,
-        "num_extra": 0,
-        "objective": "vpo",
-        "metadata": "{}",
-        "depths": [2, 1, 4],
-        "residuals": [0.5, 0.25, 0.125],
-    }
-    return {**values, **other}
+    return rollout_row(**{"depths": [2, 1, 4], "residuals": [0.5, 0.25, 0.125], **other})
 
 
 def table(*rows, schema=ROLLOUT_SCHEMA):

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eval.rollouts import ROLLOUT_SCHEMA
+from tests.eval.rollout_rows import rollout_row
 from vpo.weightings import prompt_key
 
 # A sample of these tests: (step, prompt, text, reward).
@@ -82,28 +83,8 @@ def write_openrlhf(folder: Path, samples) -> Path:
 
 
 def rollout(step=0, **other):
-    values = {
-        "step": step,
-        "epoch": 0.5,
-        "rank": 0,
-        "prompt": "p",
-        "completion": "a b",
-        "answers": ["a", "b"],
-        "rewards": [[1.0, 0.0], [0.0, 1.0]],
-        "components": ["x", "y"],
-        "set_reward": 0.5,
-        "advantage": 0.0,
-        "completion_tokens": 3,
-        "finish_reason": "stop",
-        "num_unclosed": 0,
-        "num_extra": 0,
-        "objective": "vpo",
-        "metadata": "{}",
-        "depths": [],
-        "residuals": [],
-    }
-    values.update(other)
-    return {"prompt_id": f"{prompt_key(values['prompt']):016x}", **values}
+    prompt = other.get("prompt", "p")
+    return rollout_row(**{"step": step, "epoch": 0.5, "prompt_id": f"{prompt_key(prompt):016x}", **other})
 
 
 def write_rollouts(folder: Path, rows, rank=0, schema=ROLLOUT_SCHEMA) -> Path:
