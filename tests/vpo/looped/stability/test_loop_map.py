@@ -6,7 +6,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from tests.vpo.looped.test_looped_model import FAMILIES, build, tokens
+from tests.vpo.looped.tiny_looped import FAMILIES, build, tokens
 from vpo.looped.stability import iterate, loop_map, spectral_norm, spectral_radius, token_spectrum
 from vpo.looped.stability.derivative import math_attention
 

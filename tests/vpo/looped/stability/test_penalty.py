@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from tests.vpo.looped.stability.analytic_maps import linear, normal
-from tests.vpo.looped.test_looped_model import build, tokens
+from tests.vpo.looped.tiny_looped import build, tokens
 from vpo.looped.stability import (
     apply_spectral_norm,
     jacobian_penalty,

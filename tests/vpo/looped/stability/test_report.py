@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy, kl_div
 
 from tests.vpo.looped.stability.test_retention import without_core
-from tests.vpo.looped.test_looped_model import build, tokens
+from tests.vpo.looped.tiny_looped import build, tokens
 from vpo.looped import FixedPoint
 from vpo.looped.scale import rms
 from vpo.looped.stability import findings, fresh_start_distance, gain, loop_map, stability_report, token_spectrum

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.vpo.looped.test_looped_model import build, tokens
+from tests.vpo.looped.tiny_looped import build, tokens
 from vpo.looped.injection import INJECTIONS
 from vpo.looped.stability import contraction_condition, loop_map, retention_certificate, spectral_norm
 
