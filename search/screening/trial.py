@@ -7,11 +7,11 @@ screen is on, those below the bar are evaluated with the audit's probability, dr
 was drawn stands for what was not. Hypothesis: given the past, the probability of a miss is at most the tolerance.
 
 *Skill.* Told answers are taken in blocks of four. Blocks do not end when it suits, so a population that improves
-favours nobody. While the screen is off all four are evaluated, and every pair is a bet on the one of higher merit, as large as
-the difference of merits is against the errors of the past. Hypothesis: merits say nothing, so given them and the past
-any order of the four is as likely as any other, and no bet gains on average. The screen is switched on when that is
-refuted, and what it would have missed lately is within the tolerance. While it is on, a block's skill is the share of
-its pairs, one above the bar and one below, both evaluated, in which the one above is better (ties count half).
+favours nobody. While the screen is off all four are evaluated, and every pair is a bet on the one of higher merit, as
+large as the difference of merits is against the errors of the past. Hypothesis: merits say nothing, so given them and
+the past any order of the four is as likely as any other, and no bet gains on average. The screen is switched on when
+that is refuted, and what it would have missed lately is within the tolerance. While it is on, a block's skill is the
+share of its pairs, one above the bar and one below, both evaluated, in which the one above is better (ties count half).
 Hypothesis: given the past, its mean is at least the least skill. The screen is switched off when that, or the one on
 misses, is refuted, each at half the error.
 

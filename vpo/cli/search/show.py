@@ -13,6 +13,7 @@ from rich.text import Text
 from search.fold import Told
 from search.ledger import read_told
 from search.records import Candidate, Result
+from search.screening.report import read_trials, verdict
 from vpo.cli.search.config import LEDGER
 
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
@@ -31,6 +32,8 @@ def show_folder(folder: Path, problem: str | None, candidate_id: int | None) -> 
     told = read_told(path)
     console = Console()
     console.print(summary(told))
+    for line in screen_summary(path):
+        console.print(line)
     if problem is None and len(told) > 1:
         if candidate_id is not None:
             raise ValueError("--id goes with a problem: say which one with --problem.")
@@ -69,6 +72,22 @@ def summary(told: Sequence[Told]) -> Table:
             _solved(each),
         )
     return table
+
+
+def screen_summary(path: Path) -> Iterator[Table | Text]:
+    """What a screen kept from evaluation and what its audit says; nothing of a search without a screen."""
+    trials = read_trials(path)
+    if not trials:
+        return
+    table = Table("", "problem", "judged", "screened out", "the audit")
+    for number, (problem_id, trial) in enumerate(trials.items()):
+        judged, dropped = str(trial.tally.num_judged), str(trial.tally.num_dropped)
+        table.add_row(str(number), Text(problem_id), judged, dropped, Text(verdict(trial)))
+    yield table
+    for problem_id, trial in trials.items():
+        for switch in trial.switches:
+            stands = "on" if switch.on else "off"
+            yield Text(f"{problem_id}: switched {stands} after {switch.num_told} results: {switch.reason}")
 
 
 def lineage(told: Told, candidates: Sequence[Candidate], candidate_id: int) -> Iterator[Text]:
