@@ -29,7 +29,8 @@ class Front:
         self._seed, self._most = seed, most
         self._weightings: Array | None = None
         self._best: Array | None = None  # (V,)
-        self._recent: list[Array] = []  # of (V,)
+        self._recent: Array | None = None  # (most, V), the oldest is replaced
+        self._num = 0
         self._scale: Array | None = None
 
     @property
@@ -49,8 +50,11 @@ class Front:
         views = self._views(vectors, scalars)
         top = views.max(axis=0)
         self._best = top if self._best is None else np.maximum(self._best, top)
-        self._recent = [*self._recent, *views][-self._most :]
-        spread = np.std(self._recent, axis=0)
+        if self._recent is None:
+            self._recent = np.zeros((self._most, views.shape[1]))
+        self._recent[(self._num + np.arange(len(views))) % self._most] = views
+        self._num += len(views)
+        spread = self._recent[: self._num].std(axis=0)
         self._scale = np.where(spread > 0, spread, 1.0)
 
     def leads(self, vectors: Array, scalars: Array) -> Array:

@@ -22,7 +22,7 @@ class Screening:
         audit: Of those that are not kept, how many are evaluated all the same, drawn at random, in (0, 1].
         tolerance: Highest miss rate that is put up with, in (0, 1): of answers that are not kept, the share that would
             have beaten the best so far under some weighting.
-        least_skill: Lowest probability, in [0, 1), that of a kept answer and one that is not, the kept one is better.
+        least_skill: Lowest probability, in (0, 1), that of a kept answer and one that is not, the kept one is better.
             0.5 is a toss of a coin.
         error: Probability, in (0, 1), that a screen that keeps within tolerance and skill is ever switched off, and
             that one without any skill is ever switched on.
@@ -37,7 +37,7 @@ class Screening:
         ValueError: A number makes no sense.
     """
 
-    share: float = 0.3
+    share: float = 0.25
     audit: float = 0.1
     tolerance: float = 0.1
     least_skill: float = 0.6
@@ -49,10 +49,9 @@ class Screening:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("share", "tolerance", "error", "optimism"):
+        for name in ("share", "tolerance", "least_skill", "error", "optimism"):
             self._check(name, "between 0 and 1", lambda value: 0 < value < 1)
         self._check("audit", "above 0 and at most 1, as nothing else shows what is lost", lambda value: 0 < value <= 1)
-        self._check("least_skill", "0 at least and below 1", lambda value: 0 <= value < 1)
         if isinstance(self.warm_up, bool) or not isinstance(self.warm_up, int) or self.warm_up < 2:
             raise ValueError(f"warm_up is {self.warm_up!r}, expected a whole number, 2 at least: 16 is the default.")
         if not isinstance(self.trusted, bool):

@@ -54,6 +54,7 @@ class Screen:
         self._window: deque[tuple[Array, Array]] = deque(maxlen=_WINDOW)  # (mean, spread)
         self._errors: deque[Array] = deque(maxlen=_ERRORS)  # (D,), in spreads
         self._level = rules.share
+        self._yardstick: tuple[Array | float, float] | None = None  # what is added to predictions, and the bar
 
     def told(self, outcome: Outcome) -> None:
         """Note a result that was told."""
@@ -82,9 +83,11 @@ class Screen:
         assert self._predictor is not None
         mean, spread = checked_prediction(self._predictor, self._problem, list(new.values()), len(self._lowest))
         mean, spread = _plain(mean), None if spread is None else _plain(spread)
-        lifts = self._lifts()
+        if self._yardstick is None:
+            lifts = self._lifts()
+            self._yardstick = (lifts, self._bar(lifts))
+        lifts, bar = self._yardstick
         merits = self._merits(mean + lifts * (1.0 if spread is None else spread))
-        bar = self._bar(lifts)
         rng = random.Random(stable_hash("audit", self._run_seed, self._problem.id, number))
         decisions = {
             key: Decision(
@@ -106,6 +109,8 @@ class Screen:
     def learn(self, num_told: int | None = None) -> None:
         """Take in what was told, up to a number of results; all of it by default."""
         until = len(self._told) if num_told is None else num_told
+        if until > self._num_known:
+            self._yardstick = None
         for outcome in self._told[self._num_known : until]:
             self._take(outcome)
             self._num_known += 1

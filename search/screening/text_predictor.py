@@ -19,10 +19,12 @@ from search.problem import Problem
 from search.screening.text_features import (
     Array,
     TextFeatures,
+    Texts,
     gram_similarity,
     number_distance,
     place_similarity,
     text_features,
+    usual_numbers,
 )
 
 _NOISES = (0.001, 0.01, 0.1, 0.5)  # of the variance of the rewards, beside that of the signal
@@ -39,7 +41,7 @@ class _Kernel(NamedTuple):
 
 class _Fit(NamedTuple):
     kernel: _Kernel
-    features: list[TextFeatures]  # N
+    texts: Texts  # N
     centre: Array  # of numbers
     scale: Array
     factor: tuple[Array, bool]
@@ -84,8 +86,8 @@ class TextPredictor:
         if not self._rewards:
             raise ValueError("nothing was learned yet, expected evaluated answers: call update() first.")
         fit = self._fitted = self._fitted or self._fit()
-        new = [text_features(each) for each in candidates]
-        cross = _similarities(fit.kernel, new, fit.features, fit.centre, fit.scale)  # (M, N)
+        new = Texts.of([text_features(each) for each in candidates])
+        cross = _similarities(fit.kernel, new, fit.texts, fit.centre, fit.scale)  # (M, N)
         mean = fit.mean + cross @ fit.weights
         explained = np.einsum("mn,nm->m", cross, cho_solve(fit.factor, cross.T))
         left = np.maximum(1.0 - explained, 0.0) + fit.noise
@@ -96,31 +98,32 @@ class TextPredictor:
         while int(np.ceil(num * _GROWTH)) <= len(self._rewards):
             num = int(np.ceil(num * _GROWTH))
         if self._chosen is None or self._chosen[0] != num:
-            self._chosen = (num, *_choose(self._features[:num][-self._most :], self._rewards[:num][-self._most :]))
+            then = slice(max(0, num - self._most), num)
+            self._chosen = (num, *_choose(Texts.of(self._features[then]), self._rewards[then]))
         _, kernel, noise = self._chosen
-        features, rewards = self._features[-self._most :], np.array(self._rewards[-self._most :])
-        centre, scale = _numbers(features)
-        matrix = _similarities(kernel, features, features, centre, scale)
+        texts, rewards = Texts.of(self._features[-self._most :]), np.array(self._rewards[-self._most :])
+        centre, scale = usual_numbers(texts)
+        matrix = _similarities(kernel, texts, texts, centre, scale)
         factor = cho_factor(matrix + (noise + 1e-8) * np.eye(len(matrix)), lower=True)
         mean = rewards.mean(axis=0)
         weights = cho_solve(factor, rewards - mean)
         variance = ((rewards - mean) * weights).sum(axis=0) / len(rewards)
-        return _Fit(kernel, features, centre, scale, factor, weights, variance, noise, mean)
+        return _Fit(kernel, texts, centre, scale, factor, weights, variance, noise, mean)
 
 
-def _choose(features: list[TextFeatures], rewards: Sequence[Array]) -> tuple[_Kernel, float]:
+def _choose(texts: Texts, rewards: Sequence[Array]) -> tuple[_Kernel, float]:
     """Kernel and noise of highest marginal likelihood."""
     target = np.array(rewards) - np.mean(rewards, axis=0)
     target = target[:, target.std(axis=0) > 0]
-    centre, scale = _numbers(features)
+    centre, scale = usual_numbers(texts)
     kernels = [_Kernel(view, length) for view in ("places", "grams") for length in (*_LENGTHS, np.inf)]
     if len(centre):
         kernels += [_Kernel("numbers", length) for length in _LENGTHS]
-    if not target.size or len(features) < 4:
+    if not target.size or len(target) < 4:
         return kernels[0], _NOISES[-1]
     best = (-np.inf, kernels[0], _NOISES[-1])
     for kernel in kernels:
-        values, vectors = np.linalg.eigh(_similarities(kernel, features, features, centre, scale))
+        values, vectors = np.linalg.eigh(_similarities(kernel, texts, texts, centre, scale))
         squares = (vectors.T @ target) ** 2  # (N, D)
         for noise in _NOISES:
             eigen = np.maximum(values, 0.0) + noise + 1e-8
@@ -131,9 +134,7 @@ def _choose(features: list[TextFeatures], rewards: Sequence[Array]) -> tuple[_Ke
     return best[1], best[2]
 
 
-def _similarities(
-    kernel: _Kernel, a: Sequence[TextFeatures], b: Sequence[TextFeatures], centre: Array, scale: Array
-) -> Array:
+def _similarities(kernel: _Kernel, a: Texts, b: Texts, centre: Array, scale: Array) -> Array:
     """(N, M) kernel, 1 between equal texts."""
     if kernel.view == "numbers":
         return np.asarray(np.exp(-number_distance(a, b, centre, scale) / (2 * kernel.length**2)))
@@ -141,14 +142,3 @@ def _similarities(
     if np.isinf(kernel.length):
         return similar
     return np.asarray(np.exp((similar - 1) / kernel.length))
-
-
-def _numbers(features: Sequence[TextFeatures]) -> tuple[Array, Array]:
-    """Mean and deviation of each number, where most texts have the same count of them; else nothing."""
-    counts = [len(each.numbers) for each in features]
-    usual = max(set(counts), key=lambda count: (counts.count(count), count))
-    if usual == 0 or counts.count(usual) < 0.8 * len(counts):
-        return np.zeros(0), np.ones(0)
-    table = np.stack([each.numbers for each in features if len(each.numbers) == usual])
-    deviation = table.std(axis=0)
-    return table.mean(axis=0), np.where(deviation > 0, deviation, 1.0)

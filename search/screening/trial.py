@@ -6,14 +6,13 @@ Two things are tested, look after look, by e-processes (`vpo.evidence`), which m
 screen is on, those below the bar are evaluated with the audit's probability, drawn independently of everything, so what
 was drawn stands for what was not. Hypothesis: given the past, the probability of a miss is at most the tolerance.
 
-*Skill.* Told answers are taken in blocks of four. Blocks do not end when it suits, so a population that improves
-favours nobody. While the screen is off all four are evaluated, and every pair is a bet on the one of higher merit, as
-large as the difference of merits is against the errors of the past. Hypothesis: merits say nothing, so given them and
-the past any order of the four is as likely as any other, and no bet gains on average. The screen is switched on when
-that is refuted, and what it would have missed lately is within the tolerance. While it is on, a block's skill is the
-share of its pairs, one above the bar and one below, both evaluated, in which the one above is better (ties count half).
-Hypothesis: given the past, its mean is at least the least skill. The screen is switched off when that, or the one on
-misses, is refuted, each at half the error.
+*Skill.* Told answers are taken in blocks of six. Blocks do not end when it suits, so a population that improves favours
+nobody. While the screen is off all six are evaluated. Hypothesis: merits say nothing, so given them and the past any
+order of the six is as likely as any other. The screen is switched on when that is refuted, and what it would have
+missed lately is within the tolerance. While it is on, a block's skill is the share of its pairs, one above the bar and
+one below, both evaluated, in which the one above is better (ties count half). Hypothesis: given the past, its mean is
+at least the least skill. The screen is switched off when that, or the one on misses, is refuted, each at half the
+error. See `search.screening.skill` for both measures.
 
 Each switch begins a period with evidence of its own. The j-th period on, and the j-th period off, has the share
 ``1 / (j (j + 1))`` of the error, so the whole run errs with the stated probability however often it is switched.
@@ -24,22 +23,22 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import erf
 
 from search.outcomes import Judged
 from search.screening.decisions import Decision, Switch
 from search.screening.front import Array, Front
 from search.screening.rules import Screening
+from search.screening.skill import BETAS, order_evidence, pair_skill
 from vpo.evidence import BETS, Evidence, band
 
 _BETS = (*BETS, 0.9)
-_BLOCK = 4
+_BLOCK = 6
 _ERRORS = 64
-_FEWEST_ERRORS = 8
-_STAKE = 1.25  # sum of bets in a block up to which they are placed as they are: about Kelly's for dependent pairs
+_FEWEST_ERRORS = 6
 
 
 @dataclass
@@ -123,8 +122,10 @@ class Trial:
                 self.tally.num_dropped += 1
             current = (decision.on, decision.period) == (self.on, self.period)
             if real is not None:
-                self._count(decision, bool(self.front.beaten_by(self.leads([real]))[0]), current)
+                self._count(decision, bool(self.front.beaten_by(_leads(self.front, [real]))[0]), current)
             if current:  # what was decided before the last switch is evidence of nothing now
+                if not self._block:
+                    self._before = copy(self.front)
                 self._block.append((decision, real))
                 if len(self._block) == _BLOCK:
                     self._close_block()
@@ -133,11 +134,6 @@ class Trial:
             self.front.add(*_arrays(valid))
         return self._judge()
 
-    def leads(self, judged: Sequence[Judged]) -> Array:
-        """(N,) real leads of evaluated answers; one that is no solution is behind everything."""
-        leads = self.front.leads(*_arrays(judged))
-        return np.where([each.evaluation.status == "ok" for each in judged], leads, -np.inf)
-
     @property
     def log_evidence(self) -> dict[str, float]:
         """Natural logarithm of this period's evidence for "misses", and for "no skill", or for "skill" while off."""
@@ -145,8 +141,9 @@ class Trial:
 
     def _begin(self) -> None:
         self._misses = Evidence(self.rules.tolerance, _BETS)
-        # Of one minus the skill while it is on: evidence is against "at most", and there "at least" is tested
-        self._skill = Evidence(1 - self.rules.least_skill if self.on else 0.5, _BETS)
+        # While on, of one minus the skill: evidence is against "at most", and there "at least" is tested. While off it
+        # takes logarithms of e-values as they are, one for each beta in the place of one for each bet
+        self._skill = Evidence(1 - self.rules.least_skill, _BETS) if self.on else Evidence(0.5, BETS[: len(BETAS)])
         self._block: list[tuple[Decision, Judged | None]] = []
         self._lately: deque[bool] = deque(maxlen=self._num_lately)
 
@@ -165,20 +162,19 @@ class Trial:
         self._block = []
         if not pairs:
             return
-        leads = self.leads([each for _, each in pairs])
+        # Against what was known when the block began: none of the six is measured by what another one has found
+        leads = _leads(self._before, [each for _, each in pairs])
+        leads = np.maximum(leads, leads[np.isfinite(leads)].min(initial=0.0) - 1)
         merits = np.array([decision.merit for decision, _ in pairs])
         keeps = np.array([decision.verdict == "keep" for decision, _ in pairs])
         if self.on:
-            above, below = leads[keeps][:, None], leads[~keeps]
-            if above.size and below.size:
-                self.tally.skills.append(float(np.mean((above > below) + 0.5 * (above == below))))
-                self._skill.look([1 - self.tally.skills[-1]])
+            skill = pair_skill(leads[keeps], leads[~keeps])
+            if not math.isnan(skill):
+                self.tally.skills.append(skill)
+                self._skill.look([1 - skill])
         elif len(self._errors) >= _FEWEST_ERRORS:
-            bets = erf(np.subtract.outer(merits, merits) / (2 * float(np.std(self._errors)) + 1e-12))
-            won = (bets * np.sign(np.subtract.outer(leads, leads))).sum() / 2
-            gain = won / max(float(np.abs(bets).sum()) / 2, _STAKE)
-            self._skill.look([(1 + gain) / 2])
-        self._errors += (leads - merits)[np.isfinite(leads)].tolist()
+            self._skill.take(order_evidence(merits, leads, max(float(np.std(self._errors)), 1e-9)))
+        self._errors += (leads - merits).tolist()
 
     def _judge(self) -> Switch | None:
         nth = self.period // 2 + 1  # of those with the screen as it is now
@@ -190,20 +186,20 @@ class Trial:
             if within and evidence["skill"] >= math.log(1 / error):
                 return self._switch(
                     "what it would keep is better than what it would drop (evidence "
-                    f"{math.exp(evidence['skill']):.3g}, needed {1 / error:.3g}), and {sum(self._lately)} of the last "
+                    f"{_grown(evidence['skill'])}, needed {1 / error:.3g}), and {sum(self._lately)} of the last "
                     f"{len(self._lately)} that it would drop would have beaten the best so far"
                 )
             return None
         if evidence["misses"] >= math.log(2 / error):
             return self._switch(
                 f"more than {self.rules.tolerance:g} of what it drops would have beaten the best so far (evidence "
-                f"{math.exp(evidence['misses']):.3g}, needed {2 / error:.3g}; {sum(self._lately)} of the last "
+                f"{_grown(evidence['misses'])}, needed {2 / error:.3g}; {sum(self._lately)} of the last "
                 f"{len(self._lately)} that were audited)"
             )
         if evidence["no skill"] >= math.log(2 / error):
             return self._switch(
                 f"what it keeps is better than what it drops in less than {self.rules.least_skill:g} of all pairs "
-                f"(evidence {math.exp(evidence['no skill']):.3g}, needed {2 / error:.3g})"
+                f"(evidence {_grown(evidence['no skill'])}, needed {2 / error:.3g})"
             )
         return None
 
@@ -217,6 +213,16 @@ class Trial:
 def _log_evidence(evidence: Evidence) -> float:
     """Of the mean of two processes: one stake at once, and one spread over time, which sees late changes."""
     return float(np.logaddexp(evidence.log_product, evidence.log_spread) - math.log(2))
+
+
+def _grown(log_evidence: float) -> str:
+    return f"{math.exp(min(log_evidence, 700.0)):.3g}"
+
+
+def _leads(front: Front, judged: Sequence[Judged]) -> Array:
+    """(N,) real leads of evaluated answers; one that is no solution is behind everything."""
+    leads = front.leads(*_arrays(judged))
+    return np.where([each.evaluation.status == "ok" for each in judged], leads, -np.inf)
 
 
 def _arrays(judged: Sequence[Judged]) -> tuple[Array, Array]:
