@@ -1,13 +1,14 @@
 """How many real evaluations does a screen save at an equal best, and what does a wrong one cost?
 
-Four problems with slow evaluators (`slow_evaluators.py`), each by best-of-n and by lexicase evolution, several seeds; a
-seed draws the instance, too, and every arm of a pair has the same. The clock is simulated and counts evaluations: all
-searches go on for 480. An evaluation is one of a different answer; repetitions come from the cache. Best so far is in
-standard deviations above the mean of random answers. Levels are what the plain search has, on average over searches, at
-300, 325, ..., 400 evaluations. An arm needs so many until its average is there, 480 where it is not. Saved is 1 - what
-the arm needs / what the plain search itself needs, each averaged over levels: a plateau gives no arm an advantage. The
-figure for all takes the average over all cells and seeds; its standard error is a bootstrap over seeds, in pairs.
-"Sent" counts the completions that were sampled by the 400th evaluation: a screen pays for evaluations with tokens.
+Four problems with slow evaluators (`slow_evaluators.py`), each by best-of-n and by lexicase evolution; a seed draws an
+instance, and all arms search the same ones. The clock is simulated and counts evaluations. An evaluation is one of a
+different answer; repetitions come from the cache. Best so far is in standard deviations above the mean of random
+answers. Each arm has 400 evaluations, and so has the plain search. The yardstick is the plain search, four times on
+each instance and for up to 1,200 evaluations: an average best at 300, 325, ..., 400 is worth as many evaluations as the
+yardstick needs for it, on average over these five. Saved is 1 - what the plain search's is worth / what the arm's is:
+the plain search has the arm's instances and seeds, so luck cancels. The figure for all takes averages over all cells
+and seeds; its standard error is a bootstrap over seeds, in pairs. A cell by itself says little. "Sent" counts the
+completions that were sampled by the 400th evaluation: a screen pays for evaluations with tokens.
 
 Arms: *screen*, as it is by default, off until it has proven its skill; *trusted*, on from the start; and controls: a
 predictor that guesses, never switched off (screening at random); one that foresees the reverse of the truth, and the
@@ -42,7 +43,7 @@ PROCEDURES: dict[str, Callable[[Any], Any]] = {
     "best of n": lambda problem: BestOfN(),
     "lexicase": lambda problem: LexicaseEvolution(problem.vary),
 }
-BEYOND = 1.2
+BEYOND, REPEATS = 3, 4  # of the plain search
 KEYS = ("best", "completions", "switched_on", "switched_off")
 LEVELS = (0.75, 0.8125, 0.875, 0.9375, 1.0)
 
@@ -147,12 +148,19 @@ def curve(result: SearchResult, most: int) -> tuple[np.ndarray, np.ndarray]:
     return best, completions
 
 
-def saved(arm: np.ndarray, plain: np.ndarray, at: int) -> float:
-    """(S, E) curves of paired searches: share of the evaluations that an arm saves at equal mean bests."""
-    means = arm.mean(axis=0), plain.mean(axis=0)
-    levels = [means[1][round(share * at) - 1] for share in LEVELS]
-    needed = [[np.searchsorted(mean, level - 1e-12) + 1 for level in levels] for mean in means]
-    return float(1 - np.minimum(needed[0], arm.shape[1]).mean() / np.mean(needed[1]))
+def saved(arm: np.ndarray, plain: np.ndarray, yardstick: np.ndarray, at: int) -> float:
+    """Share of the evaluations that an arm saves at equal mean bests.
+
+    Args:
+        arm: (S, E) best after each evaluation.
+        plain: (S, E) the same of the plain search, in pairs.
+        yardstick: (S, B E) mean over repeats of the plain search.
+        at: Evaluations of the arm.
+    """
+    mean = yardstick.mean(axis=0)
+    places = [round(share * at) - 1 for share in LEVELS]
+    worth = [np.searchsorted(mean, each.mean(axis=0)[places] - 1e-12) + 1 for each in (arm, plain)]
+    return float(1 - np.mean(worth[1]) / np.minimum(worth[0], len(mean)).mean())
 
 
 def judged(name: str, value: float) -> Judged:
@@ -200,25 +208,28 @@ def main() -> int:
     options = parser(__doc__ or "").parse_args()
     at, seeds, runs = (60, 2, 10) if options.quick else (400, 4, 300)
     problems = list(PROBLEMS)[:2] if options.quick else list(PROBLEMS)
-    most = round(BEYOND * at)
     cells: dict[str, dict[str, Any]] = {}
     curves: dict[str, dict[str, np.ndarray]] = {}
-    print(f"{'':24}" + "".join(f"{arm:>23}" for arm in ARMS if arm != "plain"), flush=True)
+    print(f"{'':24}" + "".join(f"{arm:>23}" for arm in ARMS), flush=True)
     for name in problems:
         for procedure in PROCEDURES:
             found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
+            repeats: list[np.ndarray] = []
             for seed in range(seeds):
                 problem = PROBLEMS[name](seed)
                 random_answers = [problem.scalar(problem.score(problem.write("", "", -i))) for i in range(1, 201)]
+                middle, deviation = np.mean(random_answers), np.std(random_answers)
                 for arm, screen in ARMS.items():
-                    one = search(problem, procedure, screen, seed, most)
-                    one["best"] = (one["best"] - np.mean(random_answers)) / np.std(random_answers)
-                    found[arm].append(one)
+                    one = search(problem, procedure, screen, seed, at)
+                    found[arm].append(one | {"best": (one["best"] - middle) / deviation})
+                again = [search(problem, procedure, None, 100 * i + seed, BEYOND * at)["best"] for i in range(REPEATS)]
+                repeats.append((np.mean(again, axis=0) - middle) / deviation)
             cell = f"{name}, {procedure}"
             curves[cell] = {arm: np.array([each["best"] for each in ones]) for arm, ones in found.items()}
+            curves[cell]["repeats"] = np.array(repeats)
             cells[cell] = {
                 arm: {
-                    "saved": saved(curves[cell][arm], curves[cell]["plain"], at),
+                    "saved": saved(*(curves[cell][each] for each in (arm, "plain", "repeats")), at),
                     "best": float(curves[cell][arm][:, at - 1].mean()),
                     "completions": float(np.mean([each["completions"][at - 1] for each in ones])),
                     "switched_on": float(np.mean([each["on"] > 0 for each in ones])),
@@ -226,7 +237,7 @@ def main() -> int:
                 }
                 for arm, ones in found.items()
             }
-            shown = [(one["saved"], one["completions"]) for arm, one in cells[cell].items() if arm != "plain"]
+            shown = [(one["saved"], one["completions"]) for one in cells[cell].values()]
             print(f"{cell:24}" + "".join(f"{s:11.1%} of {c:5.0f} sent" for s, c in shown), flush=True)
     summary = summarise(cells, curves, at)
     print(f"\n{'mean of all':24}" + "".join(f"{s['saved']:14.1%} +- {s['se']:5.1%}" for s in summary.values()))
@@ -256,22 +267,21 @@ def main() -> int:
 def summarise(cells: Any, curves: dict[str, dict[str, np.ndarray]], at: int) -> dict[str, dict[str, float]]:
     """All cells as one; standard errors by a bootstrap over seeds within each cell, arms in pairs."""
     rng = np.random.default_rng(0)
-    pooled = {arm: np.stack([cell[arm] for cell in curves.values()]) for arm in ARMS}  # (cells, seeds, evaluations)
-    num_cells, seeds, most = pooled["plain"].shape
+    every = {arm: np.stack([cell[arm] for cell in curves.values()]) for arm in (*ARMS, "repeats")}  # (cells, seeds, E)
+    num_cells, seeds, _ = every["plain"].shape
     draws = rng.integers(0, seeds, (200, num_cells, seeds))
     rows = np.arange(num_cells)[:, None]
 
     def one(arm: str, picks: np.ndarray) -> float:
-        flat = (pooled[each][rows, picks].reshape(-1, most) for each in (arm, "plain"))
-        return saved(*flat, at)
+        chosen = [every[each][rows, picks] for each in (arm, "plain", "repeats")]
+        return saved(*(each.reshape(-1, each.shape[-1]) for each in chosen), at)
 
     summary: dict[str, dict[str, float]] = {}
     for arm in ARMS:
-        if arm != "plain":
-            figures = {key: float(np.mean([cell[arm][key] for cell in cells.values()])) for key in KEYS}
-            again = [one(arm, picks) for picks in draws]
-            figures["saved"] = one(arm, np.tile(np.arange(seeds), (num_cells, 1)))
-            summary[arm] = {**figures, "se": float(np.std(again))}
+        figures = {key: float(np.mean([cell[arm][key] for cell in cells.values()])) for key in KEYS}
+        again = [one(arm, picks) for picks in draws]
+        figures["saved"] = one(arm, np.tile(np.arange(seeds), (num_cells, 1)))
+        summary[arm] = {**figures, "se": float(np.std(again))}
     return summary
 
 

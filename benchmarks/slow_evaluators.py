@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import pdist, squareform
 
 from search.records import Candidate, Prompt, Variation
 from search.seeds import stable_hash
@@ -109,7 +108,10 @@ class Knapsack(Words):
 
 
 class Circles(Words):
-    """Centres of 8 circles in the unit square; radii by linear programming. Components: their sum, and the smallest."""
+    """Centres of 8 circles in the unit square, each as large as its nearest neighbour allows half-way.
+
+    Components: the sum of radii, and the smallest of them.
+    """
 
     length = 16
 
@@ -121,13 +123,10 @@ class Circles(Words):
 
     def rewards(self, words: list[str]) -> Any:
         centres = np.array([float(word) for word in words]).reshape(-1, 2)
-        num = len(centres)
-        first, second = np.triu_indices(num, 1)
-        pairs = np.zeros((len(first), num))
-        pairs[np.arange(len(first)), first] = pairs[np.arange(len(first)), second] = 1
         walls = np.minimum(centres, 1 - centres).min(axis=1)
-        found = linprog(-np.ones(num), A_ub=pairs, b_ub=pdist(centres), bounds=[(0, wall) for wall in walls])
-        return found.x.sum(), found.x.min()
+        distances = squareform(pdist(centres)) + 2 * np.eye(len(centres))
+        radii = np.minimum(walls, distances.min(axis=1) / 2)
+        return radii.sum(), radii.min()
 
 
 class FlowShop(Words):
