@@ -9,15 +9,18 @@ from search.problem import Problem
 from search.screening.predictor import RewardPredictor
 from search.screening.rules import Screening
 
-PREDICTORS = {"text": "search.screening.text_predictor:TextPredictor"}
+PREDICTORS = {
+    "text": "search.screening.text_predictor:TextPredictor",
+    "world": "search.screening.world_predictor:world_predictor",
+}
 
 
 def get_predictor(name: str, problem: Problem, **options: Any) -> RewardPredictor:
     """A new predictor for a problem.
 
     Args:
-        name: "text", see `search.screening.text_predictor`; or ``module:function`` of one's own, called with the
-            problem and the options.
+        name: "text", see `search.screening.text_predictor`; "world", see `search.screening.world_predictor`; or
+            ``module:function`` of one's own, called with the problem and the options.
         problem: The problem.
         **options: Of the predictor.
 

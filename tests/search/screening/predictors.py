@@ -64,3 +64,15 @@ def inverted(problem: Any) -> Oracle:
 def turning(after: int) -> Callable[[Any], Oracle]:
     """Right until it has learned from so many answers, wrong from there on."""
     return lambda problem: Oracle(problem, lambda row, rng, num: (row if num < after else -row) + rng.gauss(0, 0.01))
+
+
+class Backwards(SlotMeans):
+    """What slots earned, with the sign reversed."""
+
+    def predict(self, problem: Any, candidates: Sequence[str]) -> tuple[np.ndarray, None]:
+        mean, _ = super().predict(problem, candidates)
+        return -mean, None
+
+
+def backwards(problem: Any) -> Backwards:
+    return Backwards(problem)

@@ -74,20 +74,14 @@ def summary(told: Sequence[Told]) -> Table:
     return table
 
 
-def screen_summary(path: Path) -> Iterator[Table | Text]:
+def screen_summary(path: Path) -> Iterator[Text]:
     """What a screen kept from evaluation and what its audit says; nothing of a search without a screen."""
-    trials = read_trials(path)
-    if not trials:
-        return
-    table = Table("", "problem", "judged", "screened out", "the audit")
-    for number, (problem_id, trial) in enumerate(trials.items()):
-        judged, dropped = str(trial.tally.num_judged), str(trial.tally.num_dropped)
-        table.add_row(str(number), Text(problem_id), judged, dropped, Text(verdict(trial)))
-    yield table
-    for problem_id, trial in trials.items():
+    for problem_id, trial in read_trials(path).items():
+        judged, dropped = trial.tally.num_judged, trial.tally.num_dropped
+        yield Text(f"screen of {problem_id}: {dropped} of {judged} new answers screened out; {verdict(trial)}")
         for switch in trial.switches:
             stands = "on" if switch.on else "off"
-            yield Text(f"{problem_id}: switched {stands} after {switch.num_told} results: {switch.reason}")
+            yield Text(f"  switched {stands} after {switch.num_told} results: {switch.reason}")
 
 
 def lineage(told: Told, candidates: Sequence[Candidate], candidate_id: int) -> Iterator[Text]:
