@@ -1,5 +1,6 @@
 import itertools
 import json
+import time
 
 import pytest
 
@@ -81,8 +82,10 @@ def test_failure_of_one_request_ends_the_search_though_others_wait_for_its_turn(
         if request.id == 12:
             raise RuntimeError("the server has no more.")
 
+    began = time.monotonic()
     with pytest.raises(RuntimeError, match="no more"):
         searched(problem, ON, sampler=streaming(problem, 1, before=before))
+    assert time.monotonic() - began < 4, "who waits for a turn that will not come was waited for"
 
 
 def test_a_target_is_reached_in_a_stream_with_a_screen():

@@ -6,10 +6,11 @@ import pytest
 from search.budget import Budget
 from search.ledger import LedgerError, read_ledger, read_told
 from search.procedures import Evolution
+from search.records import Evaluation
 from search.replay import replay_search
 from search.screening import Screening
 from search.screening.report import read_trials, verdict
-from tests.search.screening.predictors import inverted, noisy, random_guess, turning
+from tests.search.screening.predictors import SlotMeans, inverted, noisy, random_guess, turning
 from tests.search.screening.searching import SLOTS, searched, toy
 from tests.search.toy_problem import ToyProblem, toy_sampler
 
@@ -120,6 +121,28 @@ def test_replay_gives_the_same_archive_without_the_predictor_and_evaluates_what_
     again.parse = lambda text: [answer + " 0" for answer in problem.parse(text)]
     found = replay_search([again], lambda p: Evolution(p.vary), tmp_path / "ledger", evaluate=True)
     assert len(found.differences) > 10
+
+
+def test_predictor_learns_that_what_is_no_solution_is_no_better_than_the_worst_one():
+    learned = {}
+
+    class Negative(ToyProblem):
+        def evaluate(self, answers):
+            found = [tuple(reward - 5 for reward in vector) for vector in super().evaluate(answers)]
+            return [
+                Evaluation(vector=(0.0,) * 6, status="invalid") if a.startswith("0") else v
+                for a, v in zip(answers, found, strict=True)
+            ]
+
+    class Noting(SlotMeans):
+        def update(self, problem, candidates, rewards):
+            learned.update(zip(candidates, rewards.tolist(), strict=True))
+            super().update(problem, candidates, rewards)
+
+    problem = Negative("toy", num_answers=1, num_slots=6)
+    searched(problem, Screening(warm_up=8, predictor=Noting))
+    broken = [rewards for answer, rewards in learned.items() if answer.startswith("0")]
+    assert len(broken) > 3 and max(max(rewards) for rewards in broken) == -5.0
 
 
 def test_ledger_belongs_to_its_screen(tmp_path):

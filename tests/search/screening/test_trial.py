@@ -119,7 +119,7 @@ def test_what_was_decided_before_a_switch_is_no_evidence_after_it():
     before, judged = trial.log_evidence, trial.tally.num_judged
     for _ in range(20):
         best += 0.1
-        trial.take((decided("x", "audit", on=True, period=0),), (earned("x", best),))
+        trial.take((decided("x", "audit", on=True, period=0, merit=best),), (earned("x", best),))
     assert trial.log_evidence == before and trial.tally.num_judged == judged + 20
 
 
