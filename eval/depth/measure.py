@@ -32,7 +32,7 @@ from eval.depth.record import (
 )
 from eval.depth.sweet_spot import Means, SweetSpot, by_sequence, step_gains, sweet_spot, token_means
 from eval.depth.verdict import advise
-from eval.report.data import finite
+from eval.report.data import finite, require_title
 from vpo.looped.stability import findings
 
 Array = NDArray[np.float64]
@@ -72,6 +72,7 @@ def measure_depth(
         ValueError: There is no batch, fewer loops are asked for than the model was trained with, or a state overflows
             before the second loop is through. A later overflow is a finding, and the loops before it are reported.
     """
+    require_title(title)  # before minutes of measuring
     if probe.trained_loops > plan.loops:
         raise ValueError(
             f"loops is {plan.loops}, but the model was trained with {probe.trained_loops} and may choose as many: run "
