@@ -18,8 +18,9 @@ from vpo.looped.stability import Finding
 #: time is what the bookkeeping takes on a narrow core).
 WORTHWHILE = 0.1
 
-_FIRST = ("diverges", "drifts", "oscillates", "unstable")
-_THEN = ("over_contracts", "past_trained_depth")
+#: Findings that call for a change, the first ones before any depth is chosen.
+FIRST = ("diverges", "drifts", "oscillates", "unstable")
+THEN = ("over_contracts", "past_trained_depth")
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ def advise(
         # The Jacobian is that of one sequence's state, and the states of all texts did settle: said, but not urgent.
         findings = [each if each.kind != "unstable" else Finding("unstable_somewhere", each.text) for each in findings]
         by_kind.pop("unstable", None)
-    made = [_mended(by_kind[kind], spot, loops, step_size, cap, settings) for kind in _FIRST if kind in by_kind]
+    made = [_mended(by_kind[kind], spot, loops, step_size, cap, settings) for kind in FIRST if kind in by_kind]
     is_sound = not made
-    made += [_mended(by_kind[kind], spot, loops, step_size, cap, settings) for kind in _THEN if kind in by_kind]
+    made += [_mended(by_kind[kind], spot, loops, step_size, cap, settings) for kind in THEN if kind in by_kind]
     # Where the state overflows, more loops than were run have no number: they are no way out.
     asks_for_more = spot.is_last and "diverges" not in by_kind
     made += _depth(spot, cap, loops, trained_loops, halting, settings, asks_for_more)
@@ -77,7 +78,7 @@ def advise(
             f"Keep the cap of {cap}: the sweet spot is {_where(spot)}, and no setting promises more at the same loss."
         )
         made.insert(0, Advice("keep", text))
-    rest = [each for each in findings if each.kind not in (*_FIRST, *_THEN)]
+    rest = [each for each in findings if each.kind not in (*FIRST, *THEN)]
     return made + [Advice(each.kind, each.text, _idle_cap(each, spot, cap, settings)) for each in rest]
 
 
