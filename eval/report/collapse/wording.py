@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from eval.collapse.records import Action, AlarmRecord, LookRecord, Range, Strength, Verdict
-from eval.report.charts import plotly_text
 from eval.report.data import finite
 from eval.report.words import MISSING
 
@@ -172,13 +171,3 @@ def changes_of(action: Action) -> list[tuple[str, str, str]]:
         (key, value_text(pair[0] if pair else None), value_text(pair[1] if len(pair) > 1 else None))
         for key, pair in action.changes.items()
     ]
-
-
-def shortened(text: str, length: int) -> str:
-    """A text cut to a length."""
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
-
-
-def axis_text(text: str) -> str:
-    """Text for an axis: safe for Plotly, and not taken for the name of a colour."""
-    return plotly_text(text if not text.startswith("c:") else "\u200b" + text)
