@@ -14,7 +14,8 @@ import numpy as np
 from eval.formats import RuleTaxonomy, Taxonomy
 from eval.metrics import best_at_k_sets, distinct_answers, label_shares, pool_l1
 from eval.prompt_weights import prompt_weights
-from eval.rollouts import RolloutLogError, pools
+from eval.rollouts import dataset_row, pools
+from eval.sources.texts import completion_text
 
 LabelFunction = Callable[[str, dict[str, Any]], str]
 
@@ -125,11 +126,13 @@ def look_at(
     by_component = zip(*(vector for row in rows for vector in row["rewards"]), strict=True)
     given = [[value for value in values if value is not None] for values in by_component]
     means = [float(np.mean(values)) if values else 0.0 for values in given]
-    data = {text: _dataset_row(text) for text in {row["metadata"] for row in rows}}
+    data = {text: dataset_row(text) for text in {row["metadata"] for row in rows}}
     texts = [(answer, data[row["metadata"]]) for row in rows for answer in row["answers"]]
     kinds = [_labelled(label, answer, columns) for answer, columns in texts] if label else []
     formats = [
-        _labelled(taxonomy, completion_text(row["completion"]), row["finish_reason"], data[row["metadata"]])
+        _labelled(
+            taxonomy, completion_text(row["completion"], row["prompt"]), row["finish_reason"], data[row["metadata"]]
+        )
         for row in rows
     ]
     return Look(
@@ -189,31 +192,6 @@ def write_looks(path: Path, looks: Sequence[Look]) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(b"".join(look.to_json().encode() + b"\n" for look in looks))
     os.replace(temporary, path)
-
-
-def completion_text(completion: str) -> str:
-    """The text of a logged completion: of chat messages, which the log holds as JSON, what they say."""
-    if not completion.startswith('[{"role"'):
-        return completion
-    try:
-        messages = json.loads(completion)
-    except ValueError:
-        return completion
-    contents = [message.get("content") if isinstance(message, dict) else None for message in messages]
-    return "\n".join(content for content in contents if isinstance(content, str))
-
-
-def _dataset_row(metadata: str) -> dict[str, Any]:
-    try:
-        columns = json.loads(metadata)
-    except ValueError:
-        columns = None
-    if not isinstance(columns, dict):
-        raise RolloutLogError(
-            f"metadata is {metadata[:60]!r}: expected a JSON object with the other columns of the dataset row. Write "
-            "'{}' where there are none."
-        )
-    return columns
 
 
 def _labelled(function: Callable[..., str], text: str, *rest: Any) -> str:

@@ -75,6 +75,7 @@ def samples_from_columns(
             "Point at a log of completions, or name its kind with kind=."
         )
     num = len(completions)
+    asked = columns.get(names.prompt) or [None] * num
     ids, prompts = _prompts(columns, names, place)
     used = {names.prompt, names.completion, *components, *names.left_out, *_KNOWN}
     rest = {name: column for name, column in columns.items() if name not in used and not name.startswith("__")}
@@ -84,7 +85,12 @@ def samples_from_columns(
         step=step,
         epoch=_epoch(columns, place),
         prompt_ids=ids,
-        texts=encodable([_completion(value, names.completion, place, i) for i, value in enumerate(completions)]),
+        texts=encodable(
+            [
+                _completion(value, prompt, names.completion, place, i)
+                for i, (value, prompt) in enumerate(zip(completions, asked, strict=True))
+            ]
+        ),
         rewards=reward_matrix({name: columns[name] for name in components}, num, place),
         components=tuple(components),
         completions=np.arange(num),
@@ -164,9 +170,9 @@ def _prompts(
     return ids, texts
 
 
-def _completion(value: Any, name: str, place: Place, i: int) -> str:
+def _completion(value: Any, prompt: Any, name: str, place: Place, i: int) -> str:
     if isinstance(value, str) or is_messages(value):
-        return completion_text(value)
+        return completion_text(value, prompt)
     raise _wrong(value, name, "text, or a list of chat messages", place(i))
 
 

@@ -54,15 +54,15 @@ def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | 
         while True:
             try:
                 raw = file.readline()
-            except (zlib.error, gzip.BadGzipFile) as error:
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                if isinstance(error, EOFError) or path.stat().st_size == 1:  # one byte is half of the mark of gzip
+                    source.warn(f"{path} is cut after line {number}: what the compressed file held beyond is lost.")
+                    return
                 # Not to be skipped: a damaged stream repeats and alters text for a while before it is noticed.
                 raise DamagedFileError(
                     f"{path}, near line {number}: the compression is damaged ({error}); what was read so far may be "
                     "altered. Copy the file again; what `gzip -t` accepts can be read."
                 ) from error
-            except EOFError:
-                source.warn(f"{path} is cut after line {number}: what the compressed file held beyond is lost.")
-                return
             if not raw:
                 return
             number, offset = number + 1, offset + len(raw)

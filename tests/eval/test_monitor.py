@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import TrainerControl, TrainerState
 
-from eval.looks import Look, append_look, completion_text, look_at, read_looks
+from eval.looks import Look, append_look, look_at, read_looks
 from eval.monitor import RolloutMonitor
 from eval.rollouts import ROLLOUT_SCHEMA
 from tests.eval.rollout_rows import rollout_row
@@ -131,10 +131,9 @@ def test_labels_get_the_answer_and_the_dataset_row_and_formats_the_completion(tm
 def test_chat_completions_are_judged_by_what_they_say():
     """The log holds messages as JSON; taken as they are, every chat would be of the format JSON."""
     said = json.dumps([{"role": "assistant", "content": "It is as I have said."}])
-    look = look_at([(0, [row(completion=said)])], W_STAR, 2)
+    asked = json.dumps([{"role": "user", "content": "Is it?"}])
+    look = look_at([(0, [row(completion=said, prompt=asked)])], W_STAR, 2)
     assert look.format_shares == {"prose": 1.0}
-    assert completion_text('[{"role": "x", "content": null}, {"role": "y", "content": "z"}]') == "z"
-    assert completion_text('[{"role": "x", "con') == '[{"role": "x", "con'  # a completion that is bad JSON itself
 
 
 def test_a_step_without_any_answer_counts_as_nothing_earned():
@@ -164,7 +163,7 @@ def test_impossible_settings_and_logs_are_refused(tmp_path):
         monitor_of(tmp_path, num_answers=0)
     with pytest.raises(ValueError, match="w_star is empty"):
         monitor_of(tmp_path, w_star=())
-    with pytest.raises(ValueError, match="metadata is 'none'"):
+    with pytest.raises(ValueError, match="'metadata' is 'none'"):
         look_at([(0, [row(metadata="none")])], W_STAR, 2)
     (tmp_path / "looks.jsonl").write_text('{"step": 1}\n')
     with pytest.raises(ValueError, match="line 1 is no look"):
