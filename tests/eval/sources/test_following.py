@@ -174,6 +174,14 @@ def test_completions_in_the_middle_of_being_written_are_waited_for(tmp_path):
     assert source.warnings == []
 
 
+def test_a_file_that_keeps_changing_is_waited_for_as_long_as_it_does(tmp_path):
+    (tmp_path / "completions").mkdir()
+    path = write_trl_step(tmp_path / "completions", 1, ["p"], ["a text"], {"r": [1.0]})
+    whole = path.read_bytes()
+    acts = [lambda end=end: path.write_bytes(whole[:end]) for end in range(20, 32)]
+    assert followed(open_source(tmp_path, kind="trl"), *acts, lambda: path.write_bytes(whole)) == [(1, 0)]
+
+
 def test_an_unreadable_newest_file_that_no_longer_changes_is_damaged(tmp_path):
     folder = tmp_path / "completions"
     folder.mkdir()
