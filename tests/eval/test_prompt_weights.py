@@ -75,7 +75,8 @@ def test_an_answer_is_worth_what_search_says_and_full_marks_what_training_pays(t
 def test_a_look_weighs_a_prompt_by_the_components_that_it_has():
     row = {
         "prompt_id": "a", "prompt": "p", "completion": "x", "answers": ["x"], "rewards": [[1.0, None, 1.0]],
-        "components": list("abc"), "metadata": "{}", "finish_reason": "stop", "completion_tokens": 1, "set_reward": 1.0, "epoch": 0.0,
+        "components": list("abc"), "metadata": "{}", "finish_reason": "stop", "completion_tokens": 1,
+        "set_reward": 1.0, "epoch": 0.0,
     }  # fmt: skip
     look = look_at([(1, [row])], W_STAR, 1)
     assert look.best_at_1 == look.best_of_pool == pytest.approx(1.0)
