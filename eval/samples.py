@@ -75,6 +75,19 @@ class Samples:
         return len(self.texts)
 
 
+def require_samples(reference: Samples) -> None:
+    """Refuse a reference that nothing can be fitted on.
+
+    Raises:
+        ValueError: It has no samples.
+    """
+    if len(reference) == 0:
+        raise ValueError(
+            "the reference has no samples: expected the base model's, or those of the first look. Give steps that "
+            "hold at least one completion."
+        )
+
+
 def merge(parts: Sequence[Samples]) -> Samples:
     """The samples of several steps as those of one look, at the last of the steps.
 

@@ -13,6 +13,9 @@ import re
 LONGEST = 8192
 """Characters of a text that are looked at; what comes after them has no part in any reading of its structure."""
 
+FOUR_HASHES = r"[ \t]*+[-+$]?\d[\d,.]*+%?[ \t]*$|[^\s#]"
+"""What follows four hashes that mark an answer, as in GSM8K: a number alone, or no blank, which a heading needs."""
+
 STRUCTURAL = frozenset(
     """
     a an and any are as at be because been but by can could did do does each either every for from had has have how if

@@ -94,12 +94,12 @@ def read_base(
 
 
 def _merged(steps: Sequence[Samples]) -> Samples:
-    # A step that knows no components yet precedes those that do: its rewards are 0 for each of them.
+    # A step without rewards precedes those with: they are not known, which is not the same as 0.
     components = steps[-1].components
     known = [
         each
         if each.components == components
-        else dataclasses.replace(each, components=components, rewards=np.zeros((len(each), len(components))))
+        else dataclasses.replace(each, components=components, rewards=np.full((len(each), len(components)), np.nan))
         for each in steps
     ]
     sampling = {name: value for each in steps for name, value in each.sampling.items()}
