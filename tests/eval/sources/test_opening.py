@@ -183,3 +183,14 @@ def test_chat_prompts_have_one_id_in_parquet_and_json_lines(tmp_path):
     assert logged.prompt_ids == base.prompt_ids == [rollout(prompt=prompt)["prompt_id"]]
     assert logged.texts == base.texts == ["Hello"]
     assert logged.prompts == base.prompts == ["system: Be brief.\nuser: Hi"]
+
+
+def test_a_folder_of_runs_names_them(tmp_path):
+    for run in ("arms/VPO/rollouts", "arms/GRPO/rollouts", "plain/completions"):
+        (tmp_path / run).mkdir(parents=True)
+    with pytest.raises(SourceError, match=r"runs in it, name one: \S+/arms/GRPO, \S+/arms/VPO, \S+/plain\.$"):
+        open_source(tmp_path)
+    for number in range(9):
+        (tmp_path / f"run{number}" / "rollouts").mkdir(parents=True)
+    with pytest.raises(SourceError, match=r"run2, \.\.\.\.$"):
+        open_source(tmp_path)
