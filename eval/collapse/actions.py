@@ -75,7 +75,8 @@ def _kl(trainer: str, settings: Mapping[str, Any]) -> list[Action]:
             "A stronger pull towards the base model keeps formats that it uses.",
             "moderate",
             f"{_ECHO}: .01 instead of .001 kept a second format and pass@64 at about the same pass@1",
-            f"{_CUI} reports that a KL to the reference costs score: look again after some steps.",
+            f"{_CUI} reports that a KL to the reference costs score: look again after some steps. In "
+            "benchmarks/echo_chamber.py, a tiny model, .001 to .1 changed nothing, and 1 kept a second format.",
         )
     ]
 
@@ -98,7 +99,8 @@ def _sets(trainer: str, settings: Mapping[str, Any]) -> list[Action]:
             "Sets of answers are paid for their best one under many tastes, so that others are worth keeping.",
             "moderate",
             "VPO (arXiv 2605.22817); benchmarks/maze.py",
-            "The first answer by itself is a little worse than under GRPO.",
+            "It keeps what the vector tells apart: in benchmarks/echo_chamber.py VPO moved to one format as GRPO did, "
+            "until the vector named formats. The first answer by itself is a little worse than under GRPO.",
         )
     ]
 
