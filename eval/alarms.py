@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eval.evidence import Evidence, log_gains
+from vpo.evidence import Evidence, log_gains
 
 ASSUMPTION = (
     "Prompts of a look are drawn, and their samples decoded, independently of each other given the policy: fresh "

@@ -19,10 +19,10 @@ from eval.collapse.counted import Counted
 from eval.collapse.records import Effective, PassAtK, Range
 from eval.collapse.tally import Tally
 from eval.diversity import effective_numbers, vendi_score, within_collision
-from eval.evidence import bands
 from eval.hypervolume import pool_hypervolume
 from eval.metrics import pool_l1
 from eval.prompt_curves import prompt_curves
+from vpo.evidence import bands
 
 Array = NDArray[np.float64]
 _Z = 1.96

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from eval.collapse.counted import Counted
 from eval.collapse.records import Quantity
 from eval.diversity import effective_numbers, within_collision
-from eval.evidence import band
+from vpo.evidence import band
 
 Array = NDArray[np.float64]
 _MOST = 0.995  # a bound above could not be refuted by any number of samples that one has
