@@ -246,7 +246,7 @@ class CollapseMonitor(TrainerCallback):
         }
 
     def _report(self) -> None:
-        if not self.monitor.looks:
+        if self.monitor.last is None:  # nothing new: the page of a run that is resumed at its end stays
             return
         name = Path(self.trainer.args.output_dir).name
         try:

@@ -25,7 +25,7 @@ from eval.metrics import pool_l1
 from eval.prompt_curves import prompt_curves
 
 Array = NDArray[np.float64]
-_Z = 1.96
+_Z, _TAIL = 1.96, 0.025
 _TASTES = 64
 _VENDI_PROMPTS, _VENDI_SAMPLES = 16, 16
 _MOST_RANGES = 24  # labels that get a band; the rest, rare ones, only their share
@@ -55,7 +55,9 @@ def accuracy_ranges(tally: Tally) -> dict[str, Range]:
 def ratio(above: NDArray[np.int64], below: NDArray[np.int64]) -> Range | None:
     """Ratio of two sums over prompts with a 95% interval, clipped to [0, 1]; None if the lower sum is 0.
 
-    No interval from fewer than two prompts with something below, or where they all agree, which only looks certain.
+    Where it is 0 or 1 in all of n prompts, the spread only looks like 0: the interval then reaches to what n prompts
+    would all hide with probability .025, ``1 - .025 ** (1 / n)`` (Clopper and Pearson 1934, for numbers in [0, 1]). No
+    interval from fewer than two prompts with something below, or where all agree on another ratio.
     """
     total = below.sum()
     if total == 0:
@@ -64,8 +66,11 @@ def ratio(above: NDArray[np.int64], below: NDArray[np.int64]) -> Range | None:
     num = int((below > 0).sum())
     residual = above - mean * below
     spread = math.sqrt(float((residual**2).sum()) * num / max(num - 1, 1)) / float(total)
-    if num < 2 or spread == 0.0:
+    if num < 2 or (spread == 0.0 and 0 < mean < 1):
         return Range(mean)
+    if spread == 0.0:
+        hidden = 1 - _TAIL ** (1 / num)
+        return Range(mean, 0.0, hidden) if mean == 0 else Range(mean, 1 - hidden, 1.0)
     return Range(mean, max(0.0, mean - _Z * spread), min(1.0, mean + _Z * spread))
 
 
