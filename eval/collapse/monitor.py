@@ -13,16 +13,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from eval.alarms import ASSUMPTION, Alarm, AlarmPanel, Channel, FalseAlarms
-from eval.collapse.actions import suggest
+from eval.alarms import AlarmPanel, Channel, FalseAlarms
 from eval.collapse.ahead import Labels, join_labels
 from eval.collapse.counted import Counted, count
 from eval.collapse.measured import measured
 from eval.collapse.quantities import BASE_ALPHA, Thresholds, quantity_values
+from eval.collapse.raised import alarm_record
 from eval.collapse.records import AlarmRecord, LookRecord, Quantity
 from eval.collapse.reference import Reference, set_reference
-from eval.collapse.sentences import what_moved
-from eval.collapse.verdicts import Standing, is_critical, judge
+from eval.collapse.verdicts import Standing, judge
 from eval.samples import Facet, Samples, merge
 from eval.sources.sampling import PROMPT_TEMPLATE, sampling_change
 
@@ -192,7 +191,7 @@ class Monitor:
     @property
     def guarantee(self) -> str:
         """How often an alarm may be false, in words."""
-        words = self.false_alarms.guarantee
+        words = self.false_alarms.guarantee_after(self._panel.looks if self._panel else 0)
         quantities = self.reference.quantities if self.reference else []
         if any(each.kind.endswith("coverage") for each in quantities):
             words += f" To this comes {BASE_ALPHA:.0%} for the base model's pass@k being taken too high."
@@ -238,11 +237,9 @@ class Monitor:
         gains: dict[str, Any] = {}
         if not changed and not (self.reference.is_first_look and number == 1):
             self.recent.append(look)
-            values = quantity_values(self.reference.quantities, look, self.reference.solved, self.prompts == "panel")
-            alarm = self._panel.look(look.samples.step, values)
+            alarm = self._alarm(look, number, settings)
             gains = {name: each.tolist() for name, each in self._panel.gains.items()}
-            if alarm is not None:
-                self.alarms.append(self._alarm(alarm, look, number, settings, values))
+            self.alarms += [alarm] if alarm else []
         logs = {name: value for name, value in self._panel.logs.items() if np.isfinite(value)}
         total = self._panel.log_evidence
         measures = self._measured(look, number, settings, _ALPHA / (number * (number + 1)))
@@ -271,29 +268,25 @@ class Monitor:
         solved = self.reference.solved if number and self.reference else {}
         return measured(look, number, settings, alpha, solved, self.w_star, self.with_vendi)
 
-    def _alarm(
-        self, alarm: Alarm, look: Counted, number: int, settings: dict[str, Any], values: Mapping[str, Any]
-    ) -> AlarmRecord:
+    def _alarm(self, look: Counted, number: int, settings: dict[str, Any]) -> AlarmRecord | None:
+        """Take in the evidence of a look: an alarm if it names something new, or what it named has become critical."""
         assert self.reference is not None and self._panel is not None
         quantities = {each.name: each for each in self.reference.quantities}
-        named = [quantities[name] for name in alarm.channels]
-        known = [*self.named, *named]
-        standing = self.standing()
-        standing = replace(standing, now=standing.latest[::-1])  # what came before the change would only dilute it
-        verdict, why = judge(standing, known, self._panel.logs, self.thresholds)
-        critical = is_critical(standing, verdict, known)
-        return AlarmRecord(
-            look=number,
-            step=alarm.step,
-            epoch=look.samples.epoch,
-            level="critical" if critical else "warning",
-            quantities=list(alarm.channels),
-            sentence=what_moved(named, values),
-            log_evidence=alarm.log_evidence,
-            log_threshold=alarm.log_threshold,
-            guarantee=self.guarantee,
-            assumption=ASSUMPTION,
-            verdict=verdict,
-            why=why,
-            actions=suggest(verdict, self.trainer, settings, alarm.step),
+        values = quantity_values(self.reference.quantities, look, self.reference.solved, self.prompts == "panel")
+        alarm = self._panel.look(look.samples.step, values)
+        if alarm is None and (not self.alarms or any(each.level == "critical" for each in self.alarms)):
+            return None
+        named = [quantities[name] for name in alarm.channels] if alarm else []
+        return alarm_record(
+            look,
+            number,
+            self.standing(),
+            named,
+            self.named,
+            values,
+            self._panel,
+            self.thresholds,
+            self.guarantee,
+            self.trainer,
+            settings,
         )

@@ -92,7 +92,7 @@ def choose_quantities(
                     meaning = f"share of samples with {facet} {label!r}"
                     found.append(Quantity(f"{facet}: {label}", facet, bound, shares[label], meaning, label=label))
         rest = max(0.0, 1 - sum(shares[label] for label in watched))
-        meaning = f"share of samples with another {facet} than those that the reference uses"
+        meaning = f"share of samples with another {facet} than those that the reference commonly has"
         bound = min(rest + thresholds.rise, (1 + rest) / 2)
         if bound < _MOST:
             found.append(Quantity(f"{facet}: others", facet, bound, rest, meaning, "others", known=watched))

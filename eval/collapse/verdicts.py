@@ -68,7 +68,10 @@ class Standing:
         )
 
     def difference(self, k: int) -> Range | None:
-        """Now - base in pass@k: paired over the prompts that both have, else of the two means; None without either."""
+        """Now - base in pass@k; None where one is not known.
+
+        Paired over the prompts that both have, if these are half of one's; else of the two means.
+        """
         before = self.base.solved(k)
         parts: dict[str, list[float]] = {}
         for look in self.now:
@@ -76,7 +79,7 @@ class Standing:
                 parts.setdefault(prompt, []).append(value)
         now = {prompt: float(np.mean(values)) for prompt, values in parts.items()}
         shared = [prompt for prompt in now if prompt in before]
-        if len(shared) >= _LEAST_PROMPTS:
+        if len(shared) >= max(_LEAST_PROMPTS, min(len(before), len(now)) / 2):
             return mean_range(np.array([now[prompt] - before[prompt] for prompt in shared]))
         first, second = (mean_range(np.array(list(each.values()))) for each in (before, now))
         if first is None or second is None or first.lo is None or second.lo is None:

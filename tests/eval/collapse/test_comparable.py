@@ -58,6 +58,15 @@ def test_the_allowance_for_the_bases_luck_is_that_of_the_panels_prompts():
     assert bounds[0] == bounds[1] > 0.6
 
 
+def test_a_prompt_or_two_of_the_bases_make_no_paired_difference():
+    rng = np.random.default_rng(12)
+    watched = monitor(base=mixture(0, BASE, HALF, rng, names=NAMES))
+    few = watched.look(mixture(1, BASE, HALF, rng, names=[*NAMES[:9], *(f"new{i}" for i in range(55))]))
+    half = watched.look(mixture(2, BASE, HALF, rng, names=[*NAMES[:32], *(f"new{i}" for i in range(32))]))
+    assert few.pass_at_k["1"].difference is None and few.pass_at_k["1"].base is None
+    assert half.pass_at_k["1"].difference is not None
+
+
 def test_a_base_without_rewards_is_not_a_base_that_is_always_wrong():
     rng = np.random.default_rng(3)
     scored = mixture(0, BASE, HALF, rng)
