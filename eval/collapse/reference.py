@@ -107,10 +107,32 @@ def set_reference(
             f"There are no base model's samples, so the first look (step {first.step}) is the reference: what changed "
             "before it is not seen. Its samples were drawn before any update if it is the run's first batch."
         )
+    warnings += _too_little(counted, first)
     looked = None if base is None else count(first, (), correctness)
     quantities = choose_quantities(counted, thresholds, shares_prompts, looked, is_panel)
     solved = {k: counted.solved(k) for k in counted.ks}
     return Reference(counted, base is None, correctness, quantities, solved, warnings)
+
+
+def _too_little(reference: Counted, first: Samples) -> list[str]:
+    """What cannot be told however many looks there are."""
+    warnings = []
+    if len(reference.groups.ids) == 1:
+        warnings.append(
+            "The reference is of one prompt, and which labels others have is not known: shares of labels are not "
+            "watched. Make looks of more steps (`every`), or give samples of the base model on many prompts."
+        )
+    elif not (reference.groups.sizes >= 2).any():
+        warnings.append(
+            "The reference has one sample of each prompt: how far a prompt's samples agree is not watched. Sample two "
+            "or more."
+        )
+    if first.sampling.get("temperature") == 0:
+        warnings.append(
+            "Samples are decoded at temperature 0: there is no chance in them but the draw of prompts. On a panel "
+            "every difference is real, and evidence of it means nothing."
+        )
+    return warnings
 
 
 def knows_ends(samples: Samples) -> bool:

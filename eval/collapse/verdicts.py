@@ -129,6 +129,8 @@ def judge(
     named = _still_above(standing, named)
     if not named:
         return "no change", f"What alarms named is back within its bounds: {moved}."
+    if all(each.facet not in ("", facet) for each in named):  # the verdict is about formats, whatever moved beside them
+        moved = f"no {facet} is named, but {', '.join(sorted({each.facet for each in named}))}; {moved}"
     was_broken = float(standing.base.is_broken().mean())
     is_broken = float(np.mean([look.is_broken().mean() for look in standing.latest]))
     if any(each.kind == "broken" for each in named):

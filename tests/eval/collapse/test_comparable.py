@@ -170,3 +170,29 @@ def test_a_look_of_several_steps_may_begin_before_an_answer_can_be_read():
     assert watched.look(second).pass_at_k["1"].now.est == 0.5
     watched.look(dataclasses.replace(unread, step=2))
     assert watched.look(dataclasses.replace(unread, step=3)).pass_at_k["1"].now.est == 0.0
+
+
+@pytest.mark.parametrize(
+    ("prompts", "group", "sampling", "words"),
+    [
+        (1, 8, {}, "shares of labels are not watched"),
+        (8, 1, {}, "how far a prompt's samples agree is not watched"),
+        (8, 8, {"temperature": 0.0}, "evidence of it means nothing"),
+    ],
+)
+def test_what_a_reference_cannot_tell_is_said(prompts, group, sampling, words):
+    watched = monitor()
+    watched.look(mixture(0, BASE, HALF, np.random.default_rng(14), prompts=prompts, group=group, sampling=sampling))
+    assert any(words in each for each in watched.reference.warnings)
+
+
+def test_a_facet_that_moves_beside_the_format_is_named_in_the_verdict():
+    rng = np.random.default_rng(15)
+    watched = Monitor(default_facets(["format", "length"]), with_vendi=False)
+    for step in range(8):
+        samples = mixture(step, BASE, HALF, rng)
+        long = [text + " word" * (200 if rng.random() < (0.5 if step < 2 else 0.99) else 0) for text in samples.texts]
+        varied = [f"{text[:-1]}{i}" if len(text) > 400 else text for i, text in enumerate(long)]
+        watched.look(dataclasses.replace(samples, texts=varied))
+    assert {each.facet for each in watched.named} == {"length"}
+    assert "no format is named, but length" in watched.verdict()[1]
