@@ -13,6 +13,7 @@ from eval.collapse.records import Action, Strength, Verdict
 
 _ECHO = "Echo Chamber (arXiv 2504.07912), Fig. 3"
 _CUI = "Entropy Mechanism (arXiv 2505.22617)"
+_MOST_KL = 0.1  # beyond, nothing is known of what it does to formats
 _KL_KEYS = {
     "trl": "beta",
     "vpo": "beta",
@@ -64,7 +65,9 @@ def _kl(trainer: str, settings: Mapping[str, Any]) -> list[Action]:
         return []
     key = _KL_KEYS[trainer]
     now = settings.get(key, settings.get("beta"))
-    proposed = 0.01 if not isinstance(now, (int, float)) or now < 0.001 else min(10 * float(now), 0.1)
+    if isinstance(now, (int, float)) and now >= _MOST_KL:
+        return []
+    proposed = 0.01 if not isinstance(now, (int, float)) or now < 0.001 else min(10 * float(now), _MOST_KL)
     changes: dict[str, list[Any]] = {key: [now, round(proposed, 6)]}
     if trainer == "verl":
         changes["actor_rollout_ref.actor.use_kl_loss"] = [settings.get("actor_rollout_ref.actor.use_kl_loss"), True]

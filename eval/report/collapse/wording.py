@@ -103,8 +103,8 @@ GLOSSARY = (
     ("Vendi score", "How many unlike texts a prompt has; near-copies count as one."),
     (
         "evidence",
-        "What a bet against “nothing has changed” has grown to. Without a change it rarely grows large, however often "
-        "one looks; the chart shows its natural logarithm, summed over looks.",
+        "What bets against “the mean is not above its bound” have grown to. If that is true they rarely grow large, "
+        "however often one looks; a change that stays below the bound lets them shrink. Charts show logarithms.",
     ),
     ("log-odds", "ln(share / (1 − share)): a steady advantage moves it along a straight line."),
     ("medoid", "The sample most like all others of its label."),
