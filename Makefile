@@ -22,7 +22,7 @@ BENCH_FLAGS ?=
 PYTEST = $(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-browser setup-vllm demo test test-slow test-vllm test-all lint format bench clean
+.PHONY: help setup setup-browser setup-vllm demo test test-slow test-vllm test-all lint format bench docs docs-serve clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,14 @@ bench: setup  ## Run every benchmark: where the README's numbers come from
 	done; \
 	[ -z "$$failed" ] || { echo "short of a target:$$failed"; exit 1; }
 
+# The variable silences the theme's notice about versions to come; mkdocs.yml has `strict`, so a broken link fails.
+docs: setup  ## Build the documentation site: open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "wrote site/index.html"
+
+docs-serve: setup  ## Show the site at 127.0.0.1:8000 and build it again when a page changes
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 setup-browser:  ## Install Chromium for the browser tests (Debian and Ubuntu, as root)
 	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then \
 	    echo "chromium and chromedriver are there already"; \
@@ -79,7 +87,7 @@ setup-browser:  ## Install Chromium for the browser tests (Debian and Ubuntu, as
 setup-vllm: $(VLLM_INSTALLED)  ## Build .venv-vllm: vLLM for CPUs, with the dependencies that it pins
 
 clean:  ## Remove caches and build leftovers; runs/, .venv and .venv-vllm stay
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . \( -path ./$(VENV) -o -path ./$(VLLM_VENV) \) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # make_venv(folder, what it costs): an empty environment, or a message that says what is missing.

@@ -19,7 +19,8 @@ from search.prompt_tokens import check_context, prompt_ids, read_completion, req
 from search.records import Generation, Prompt, Request
 from search.request_seeds import SeedNarrower
 from search.samplers import SamplerError
-from vpo.looped import LoopedConfig
+from vpo.looped import FixedDepth, LoopedConfig
+from vpo.looped.vllm_plugin import check_config, register
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -67,14 +68,12 @@ class VLLMSampler:
             engine_options: For ``vllm.LLM``, e.g. ``gpu_memory_utilization``; a ``dtype`` wins over the checkpoint's.
 
         Raises:
-            ValueError: vLLM is not installed, or the policy is a looped one, which vLLM cannot run.
+            ValueError: vLLM is not installed, or it is a looped policy that vLLM cannot run.
         """
         config, _ = PreTrainedConfig.get_config_dict(model)  # the file alone: building it may run a model's own code
-        if config.get("model_type") == LoopedConfig.model_type:
-            raise ValueError(
-                f"{model} is a looped policy: vLLM's transformers backend keeps one version of keys and values for all "
-                "loops, which is silently wrong. Sample it with ModelSampler."
-            )
+        is_looped = config.get("model_type") == LoopedConfig.model_type
+        if is_looped and not isinstance(check_config(LoopedConfig.from_dict(config)), FixedDepth):
+            engine_options.setdefault("enforce_eager", True)  # tokens stop by themselves
         try:
             from vllm import LLM
         except ImportError:
@@ -82,6 +81,8 @@ class VLLMSampler:
                 "VLLMSampler was asked for and vLLM is not installed, expected it in an environment of its own: "
                 "pip install 'vpo[vllm]', or use ModelSampler."
             ) from None
+        if is_looped:
+            register()
         dtype = config.get("dtype") or config.get("torch_dtype") or "auto"
         return cls(LLM(model, **{"dtype": dtype, **engine_options}), chat_template_kwargs=chat_template_kwargs)
 

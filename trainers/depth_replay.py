@@ -20,6 +20,7 @@ from torch import Tensor
 from trainers.depth_metrics import DriftProbe, depth_metrics
 from trainers.depth_recorder import SampledDepths, record_depths
 from trainers.depth_sum import sum_over_loops
+from trainers.vllm_depths import keep_depths, sampled_depths
 from vpo.looped import DepthPolicy, FixedDepth, RandomDepth, Replay, looped_policy
 from vpo.looped.depth import DepthTrace
 
@@ -42,6 +43,7 @@ class DepthReplay:
     model: Any
     state: Any
     temperature: float
+    vllm_generation: Any
 
     _metrics: Any
 
@@ -63,11 +65,27 @@ class DepthReplay:
                 "a second turn was generated for the same batch (tools?): the depths of several turns cannot be joined "
                 "yet. Train a looped policy on single turns."
             )
+        if self.args.use_vllm:
+            return self._generate_with_vllm(policy, prompt_ids, *args, **kwargs)
         with record_depths(policy, self.temperature) as recorder:
             completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
         if self._is_generating:  # else somebody samples beside training, and no batch is to be trained at these depths
             longest = max(len(ids) for ids in prompt_ids)
             self._sampled = recorder.result(prompt_ids, completion_ids, self._padded(longest))
+        return completion_ids, logprobs
+
+    def _generate_with_vllm(self, policy: Any, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
+        engine, depth_policy = self.vllm_generation.llm, policy.depth_policy
+        if engine.depth_policy != depth_policy:
+            raise RuntimeError(
+                f"the policy's depth is decided by {depth_policy} now, and the vLLM engine was started with "
+                f"{engine.depth_policy}: set depth_policy before the trainer is built, or sample with transformers."
+            )
+        with keep_depths(engine) as rows:
+            completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
+        if self._is_generating:
+            length = self._padded(max(len(ids) for ids in prompt_ids))
+            self._sampled = sampled_depths(rows, logprobs, depth_policy, prompt_ids, length, self.accelerator.device)
         return completion_ids, logprobs
 
     def _padded(self, length: int) -> int:

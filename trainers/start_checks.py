@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedConfig
 
 from vpo.looped import FixedDepth, KLExit, LoopedConfig, looped_policy
+from vpo.looped.vllm_plugin import check_config
 
 if TYPE_CHECKING:
     from trl import GRPOConfig, GRPOTrainer
@@ -24,23 +25,15 @@ def check_sampling(model: Any, args: GRPOConfig) -> None:
         args: Settings of the trainer.
 
     Raises:
-        ValueError: A looped policy would be sampled by vLLM or by continuous batching; or vLLM is to read from disk a
-            policy that was never saved.
+        ValueError: A looped policy would be sampled by continuous batching, or by vLLM in a way in which it cannot run
+            it or tell its depths; or vLLM is to read from disk a policy that was never saved.
     """
     if not (args.use_vllm or args.use_transformers_continuous_batching):
         return
-    if isinstance(model, str):  # the file alone: to build the configuration may run code that comes with the model
-        revision = (args.model_init_kwargs or {}).get("revision")
-        file, _ = PreTrainedConfig.get_config_dict(model, revision=revision)
-        is_looped = file.get("model_type") == LoopedConfig.model_type
-    else:
-        is_looped = looped_policy(model) is not None
-    if is_looped and args.use_vllm:
-        raise ValueError(
-            "use_vllm=True with a looped policy: vLLM's transformers backend keeps one version of keys and values for "
-            "all loops, which is silently wrong. Sample with transformers (use_vllm=False)."
-        )
-    if is_looped:
+    looped = _looped_config(model, args)
+    if looped is not None and args.use_vllm:
+        _check_looped_vllm(looped, args)
+    elif looped is not None:
         raise ValueError(
             "use_transformers_continuous_batching=True with a looped policy: its paged cache keeps one version of keys "
             "and values for all loops. Switch it off."
@@ -50,6 +43,34 @@ def check_sampling(model: Any, args: GRPOConfig) -> None:
             "use_vllm=True with a model that lies in memory alone: vLLM reads it from disk. Save it with its "
             "tokenizer (model.save_pretrained(folder), tokenizer.save_pretrained(folder)) and pass the folder instead."
         )
+
+
+def _looped_config(model: Any, args: GRPOConfig) -> LoopedConfig | None:
+    """The configuration of a looped policy, None for any other."""
+    if not isinstance(model, str):
+        policy = looped_policy(model)
+        return None if policy is None else policy.config
+    # The file alone: to build the configuration may run code that comes with the model. Ours does not.
+    file, _ = PreTrainedConfig.get_config_dict(model, revision=(args.model_init_kwargs or {}).get("revision"))
+    return LoopedConfig.from_dict(file) if file.get("model_type") == LoopedConfig.model_type else None
+
+
+def _check_looped_vllm(config: LoopedConfig, args: GRPOConfig) -> None:
+    if args.vllm_mode == "server":
+        raise ValueError(
+            "vllm_mode='server' with a looped policy: a server does not tell the depths that it sampled at, and the "
+            "policy is trained at them. Use vllm_mode='colocate', or sample with transformers (use_vllm=False)."
+        )
+    if args.vllm_tensor_parallel_size > 1:
+        raise ValueError(
+            "vllm_tensor_parallel_size above 1 with a looped policy: not tried yet. Leave it at 1, an engine a process."
+        )
+    if args.vllm_model_impl != "vllm":
+        raise ValueError(
+            f"vllm_model_impl={args.vllm_model_impl!r} with a looped policy: vLLM's transformers backend keeps one "
+            "version of keys and values for all loops, which is silently wrong. Leave it at 'vllm'."
+        )
+    check_config(config)
 
 
 def check_policy(trainer: GRPOTrainer) -> None:

@@ -11,7 +11,7 @@ import torch
 from search.request_seeds import SeedNarrower
 from search.seeds import request_seed
 from search.vllm_sampler import VLLMSampler
-from vpo.looped import LoopedConfig
+from vpo.looped import KLExit, LoopedConfig
 
 
 def test_torch_on_a_cpu_reads_32_bits_of_a_seed():
@@ -28,9 +28,9 @@ def test_100_000_requests_of_a_problem_have_as_many_seeds_in_an_engine_on_a_cpu(
     assert len({narrow(request_seed(0, "p", number)) for number in range(100_000)}) == 100_000
 
 
-def test_a_looped_policy_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": LoopedConfig.model_type}))
-    with pytest.raises(ValueError, match=r"is a looped policy.*silently wrong\. Sample it with ModelSampler"):
+def test_a_looped_policy_whose_depths_vllm_cannot_choose_is_refused(tmp_path):
+    LoopedConfig(depth_policy=KLExit()).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"KLExit.* in vLLM.*Sample with transformers"):
         VLLMSampler.load(str(tmp_path))
 
 

@@ -70,13 +70,10 @@ def with_engine(policy: str) -> dict[str, Any]:
 
 
 def in_training(policy: str, out: Path) -> dict[str, Any]:
-    import vllm._custom_ops as ops
     from datasets import Dataset
 
     from search.trainer_sampler import SearchDuringTraining
     from trainers import VPOConfig, VPOTrainer
-
-    ops._supports_onednn = False  # it repacks weights, which then cannot be loaded anew
 
     def count_of_c(completions: list[str], **kwargs: Any) -> list[float]:
         return [float(completion.split().count("c")) for completion in completions]

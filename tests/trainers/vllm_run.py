@@ -23,6 +23,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "transformers": {"answer_credit": "to_go", "use_vllm": False, "seed": 1},
     "server": {"vllm_mode": "server", "seed": 3, "max_steps": 3},
 }
+LOOPED: dict[str, dict[str, Any]] = {  # with a looped policy, see test_vllm_looped.py
+    "replay": {"answer_credit": "to_go", "seed": 1},
+    "fixed": {"answer_credit": "to_go", "seed": 1, "depth_training": "fixed", "max_steps": 2},
+}
 
 
 class StopSyncing(TrainerCallback):
@@ -43,20 +47,17 @@ def short(completions, **kwargs):
     return [1 / (1 + len(c.split())) for c in completions]
 
 
-def make_vllm_run_on_a_cpu() -> None:
-    """What of TRL's way with vLLM does not work there."""
-    import vllm._custom_ops as ops
+def keep_the_weights_of_a_server() -> None:
+    """They go there by NCCL, which needs a GPU."""
     from trl.generation.vllm_client import VLLMClient
 
-    # vLLM repacks the weights of linear layers and drops the originals, which then cannot be loaded anew.
-    ops._supports_onednn = False
-    # Weights go to a server by NCCL, which needs a GPU: the server keeps those it has.
     VLLMClient.init_communicator = VLLMClient.update_named_params = lambda *args, **kwargs: None
 
 
 def main(policy: str, out: Path, arm: str, server: str | None) -> None:
-    if ARMS[arm].get("use_vllm", True):
-        make_vllm_run_on_a_cpu()
+    chosen = {**ARMS, **LOOPED}[arm]
+    if chosen.get("use_vllm", True):
+        keep_the_weights_of_a_server()
     from trainers import VPOConfig, VPOTrainer
 
     torch.set_num_threads(1)
@@ -84,7 +85,7 @@ def main(policy: str, out: Path, arm: str, server: str | None) -> None:
         "ask_for_answers": False,
         "use_vllm": True,
         "vllm_server_base_url": server,
-        **ARMS[arm],
+        **chosen,
     }
     stop_syncing = StopSyncing()
     trainer = VPOTrainer(
@@ -116,7 +117,8 @@ def main(policy: str, out: Path, arm: str, server: str | None) -> None:
     trainer._generate_single_turn, trainer._compute_loss = spy_on_generation, spy_on_loss
     trainer.train(resume_from_checkpoint=any(out.glob("checkpoint-*")))
     weights = torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
-    engine = trainer.vllm_generation.llm.llm_engine.model_config if arm in ("to_go", "set") else None
+    has_engine = chosen.get("use_vllm", True) and chosen.get("vllm_mode") != "server"
+    engine = trainer.vllm_generation.llm.llm_engine.model_config if has_engine else None
     facts = {
         "log": trainer.state.log_history,
         "sampled": sampled,

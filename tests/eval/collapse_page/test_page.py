@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -23,17 +22,9 @@ from eval.report.collapse.tables import smallest_seen, watched
 from eval.report.collapse.wording import GLOSSARY, VERDICTS
 from tests.eval.collapse_page import sample
 from tests.eval.collapse_page.random_reports import reports
-from tests.eval.collapse_page.reading import Page
+from tests.eval.collapse_page.reading import Page, small_plotly  # noqa: F401
 
 # --- laws of any report -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_plotly() -> Iterator[None]:
-    """Pages without the 5 MB of chart library, which no test here looks into."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("plotly.offline.get_plotlyjs", lambda: "/* Plotly */")
-        yield
 
 
 @given(reports)
@@ -123,23 +114,6 @@ def test_of_many_labels_the_once_largest_are_drawn_and_the_others_as_one() -> No
     assert {"winner", "given up"} <= set(found.styles)
     assert found.pooled == "11 rarer labels"
     assert sum(found.shares_of(looks[0]).values()) == pytest.approx(1.0)
-
-
-def test_a_label_has_one_fill_in_every_run() -> None:
-    page = Page(render(sample.several()))
-    fills: dict[str, set[str]] = {}
-    for spec in page.specs:
-        for trace in spec["data"]:
-            if trace.get("stackgroup"):
-                fills.setdefault(trace["meta"], set()).add(trace["fillcolor"])
-    assert len(fills) >= 9
-    assert {len(colours) for colours in fills.values()} == {1}
-
-
-def test_runs_side_by_side_share_their_axes() -> None:
-    page = Page(render(sample.several()))
-    stacks = [spec for spec in page.specs if spec["data"][0].get("stackgroup")][:3]
-    assert len({json.dumps([spec["layout"][axis]["range"] for axis in ("xaxis", "yaxis")]) for spec in stacks}) == 1
 
 
 def test_alarms_are_marked_in_every_chart_over_steps() -> None:

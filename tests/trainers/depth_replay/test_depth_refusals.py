@@ -66,8 +66,10 @@ def test_a_second_turn_in_one_batch_is_refused(lively_policy, tokenizer, argumen
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"use_vllm": True}, "use_vllm=True with a looped policy.*silently wrong.*use_vllm=False"),
-        ({"use_vllm": True, "vllm_mode": "server"}, "use_vllm=True with a looped policy"),
+        ({"use_vllm": True}, "KLExit.* in vLLM: expected a policy that decides about a token by its own states"),
+        ({"use_vllm": True, "vllm_mode": "server"}, "vllm_mode='server' with a looped policy.*use_vllm=False"),
+        ({"use_vllm": True, "vllm_tensor_parallel_size": 2}, "vllm_tensor_parallel_size above 1.*not tried"),
+        ({"use_vllm": True, "vllm_model_impl": "transformers"}, "silently wrong.*Leave it at 'vllm'"),
         ({"use_transformers_continuous_batching": True}, "continuous_batching=True with a looped policy"),
         ({"depth_training": "live"}, "depth_training='live' with KLExit"),
     ],
