@@ -12,8 +12,9 @@ completions that were sampled by the 400th evaluation: a screen pays for evaluat
 
 Arms: *screen*, as it is by default, off until it has proven its skill; *trusted*, on from the start; and controls: a
 predictor that guesses, never switched off (screening at random); one that foresees the reverse of the truth, and the
-default one with its rewards shuffled, both trusted, so that they are on until they are found out; the shuffled one off
-until it has proven a skill that it has not.
+default one that learns an answer's reward from another answer of the past, both trusted, so that they are on until they
+are found out; the shuffled one off until it has proven a skill. Of independent draws it has none. Under evolution it
+has a little: what it is told rises with time, so it tells evolved answers from fresh draws, and is rightly found to.
 
 At last, simulated evidence: a predictor just as good as the rules demand, how often is it switched off in 1,000
 answers; one that guesses, how often is it switched on in 600?

@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 Array = NDArray[np.float64]
 
@@ -35,7 +34,7 @@ def order_evidence(merits: Array, leads: Array, deviation: float) -> Array:
     """
     products = np.outer(merits, leads) / deviation**2
     sums = products[np.arange(len(merits)), _orders(len(merits))].sum(axis=1)  # the first order is the real one
-    found = [beta * sums[0] - logsumexp(beta * sums) + np.log(len(sums)) for beta in BETAS]
+    found = [beta * sums[0] - np.logaddexp.reduce(beta * sums) + np.log(len(sums)) for beta in BETAS]
     return np.array(found)
 
 

@@ -29,7 +29,7 @@ from tests.search.toy_problem import ToyProblem, toy_sampler
 SCREEN = Screening(
     share=0.3,
     audit=0.5,
-    tolerance=0.1,
+    tolerance=0.02,
     least_skill=0.95,
     error=0.99,
     warm_up=4,

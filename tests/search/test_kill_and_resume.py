@@ -116,7 +116,7 @@ def test_killed_searches_with_a_screen_drop_and_audit_answers_and_are_switched(u
     rows = timeless(uninterrupted / driver)
     verdicts = {(each["on"], each["verdict"]) for row in rows for each in row.get("screen", ())}
     assert verdicts >= {(True, "keep"), (True, "audit"), (True, "drop"), (False, "drop")}
-    assert [row["on"] for row in rows if row.get("kind") == "switch"] == [False]
+    assert {row["on"] for row in rows if row.get("kind") == "switch"} == {False}
 
 
 def test_archive_in_order_is_that_of_the_results_in_the_ledger(uninterrupted):

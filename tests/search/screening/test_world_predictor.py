@@ -13,6 +13,7 @@ def test_problem_without_a_row_is_refused():
         get_predictor("world", toy(), model="nowhere")
 
 
+@pytest.mark.slow  # for the import of transformers
 def test_saved_world_models_foresee_routes_of_a_maze_and_disagree(tmp_path):
     world = pytest.importorskip("vpo.looped.world")
     torch = pytest.importorskip("torch")
