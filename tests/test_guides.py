@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import io
 import re
@@ -111,6 +112,22 @@ def test_every_metric_that_a_new_guide_names_is_logged_somewhere() -> None:
             assert metric in texts, metric
 
 
+def test_the_formulas_of_the_method_are_what_is_computed() -> None:
+    import torch
+
+    from vpo.objective import group_advantages, set_reward
+
+    draw = torch.Generator().manual_seed(0)
+    answers, tastes = (torch.rand(4, 3, 2, generator=draw).double(), torch.rand(7, 2, generator=draw).double())
+    scores = [sum(max(float(w @ r) for r in rows) for w in tastes) / len(tastes) for rows in answers]
+    assert set_reward(answers, tastes).tolist() == pytest.approx(scores)
+    mean = sum(scores) / 4
+    std = (sum((score - mean) ** 2 for score in scores) / 3) ** 0.5
+    expected = [(score - mean) / (std + 0.0001) for score in scores]
+    assert group_advantages(torch.tensor(scores).double(), 4).tolist() == pytest.approx(expected)
+    assert "A_i = (R_i - mean R) / (std R + 0.0001)" in TEXTS["docs/method.md"]
+
+
 # --- sizes ------------------------------------------------------------------------------------------------------------
 
 
@@ -169,18 +186,23 @@ def unknown(words: list[str], known: set[str]) -> set[str]:
     return {word.partition("=")[0] for word in words if word.startswith("--")} - known
 
 
+@functools.cache
 def recipe_options() -> set[str]:
     from trainers.vpo import make_parser
 
     return {*make_parser()._option_string_actions, "--config"}
 
 
-@pytest.mark.parametrize(("page", "words"), lines_of("vpo"))
-def test_a_vpo_command_has_options_that_there_are(page: str, words: list[str]) -> None:
+@functools.cache
+def vpo_command() -> Any:
     from vpo.cli.app import app
 
-    command: Any = typer.main.get_command(app)
-    rest = words[1:]
+    return typer.main.get_command(app)
+
+
+@pytest.mark.parametrize(("page", "words"), lines_of("vpo"))
+def test_a_vpo_command_has_options_that_there_are(page: str, words: list[str]) -> None:
+    command, rest = vpo_command(), words[1:]
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         if command.name == "runs" and rest[0] not in command.commands:
             rest = ["list", *rest]  # `vpo runs FOLDER` is short for it
