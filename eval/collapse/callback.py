@@ -135,6 +135,7 @@ class CollapseMonitor(TrainerCallback):
         self._last_step, self._epoch = looks[-1].step if looks else begun - 1, int(state.epoch or 0)
         reference = self.store.reference(self.monitor.facets, self._rules())
         if reference is not None:
+            self.monitor.w_star = self._w_star(reference.counted.samples.components)
             self.monitor.watch(reference)
             self.monitor.resume(looks, self.store.alarms())
             self.examples = self.store.examples()

@@ -12,7 +12,6 @@ Shape letters: N samples, P prompts, C completions, U units.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -83,9 +82,9 @@ def choose_quantities(
     for facet, tally in reference.tallies.items():
         labels = np.asarray(reference.labels[facet])
         shares = {label: float(by_unit(reference, (labels == label).astype(float)).mean()) for label in tally.labels}
-        alpha, gamma, _ = effective_numbers(tally.counts)
+        _, gamma, _ = effective_numbers(tally.counts)
         watched = [label for label, share in shares.items() if share >= thresholds.least_share]
-        if math.isfinite(gamma) and gamma >= thresholds.silence:
+        if gamma >= thresholds.silence:  # not so of a single prompt, whose gamma is NaN
             for label in watched:
                 bound = _share_bound(shares[label], thresholds)
                 if bound is not None:
@@ -96,10 +95,14 @@ def choose_quantities(
         bound = min(rest + thresholds.rise, (1 + rest) / 2)
         if bound < _MOST:
             found.append(Quantity(f"{facet}: others", facet, bound, rest, meaning, "others", known=watched))
-        if math.isfinite(alpha) and alpha >= thresholds.silence:
+        pairs = within_collision(tally.counts)
+        pairs = pairs[~np.isnan(pairs)]
+        agree = float(pairs.mean()) if pairs.size else 1.0
+        alpha = 1 / (agree or band(pairs, 2 * BASE_ALPHA)[1])  # where no two agree, what so many prompts would hide
+        if alpha >= thresholds.silence:
             bound = 1 / (1 + thresholds.narrowing * (alpha - 1))
             meaning = f"chance that two samples of a prompt have one {facet} (1 / effective number)"
-            found.append(Quantity(f"{facet}: agreement", facet, bound, 1 / alpha, meaning, "collision"))
+            found.append(Quantity(f"{facet}: agreement", facet, bound, agree, meaning, "collision"))
     base = float(by_unit(reference, reference.is_broken().astype(float)).mean())
     bound = min(base + thresholds.broken, (1 + base) / 2)
     meaning = "share of samples that are empty, cut off or run out in repetition"

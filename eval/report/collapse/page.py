@@ -127,7 +127,7 @@ def silence(run: RunReport) -> str:
         told.append(
             f"With {run.looks[-1].num_prompts:,} prompts, a single look would have been enough for a rise of "
             f"“{row.quantity.name}” from its bound {row.quantity.bound:.2f} to about {row.seen_from}; smaller rises "
-            "need several looks, and one that stays below the bound raises no alarm at all."
+            "may need several looks, and one that stays below the bound raises no alarm at all."
         )
     return " ".join(told)
 

@@ -196,3 +196,21 @@ def test_a_facet_that_moves_beside_the_format_is_named_in_the_verdict():
         watched.look(dataclasses.replace(samples, texts=varied))
     assert {each.facet for each in watched.named} == {"length"}
     assert "no format is named, but length" in watched.verdict()[1]
+
+
+def test_a_base_in_which_no_two_samples_agree_is_watched_for_agreement():
+    class ByText(BySign):
+        def labels(self, samples):
+            return list(samples.texts)
+
+    rng = np.random.default_rng(16)
+    varied = [mixture(step, BASE, HALF, rng, prompts=32, group=4) for step in range(6)]
+    varied = [dataclasses.replace(each, texts=[f"{each.step}-{i}" for i in range(len(each))]) for each in varied]
+    same = [dataclasses.replace(each, texts=["the same"] * len(each), step=10 + each.step) for each in varied]
+    watched = Monitor([ByText()], with_vendi=False)
+    for samples in [*varied, *same]:
+        watched.look(samples)
+    agreement = next(each for each in watched.reference.quantities if each.kind == "collision")
+    assert agreement.base == 0.0 and 0 < agreement.bound < 0.9
+    assert all(look.log_evidence < look.log_threshold for look in watched.looks[1:6])
+    assert any(agreement.name in alarm.quantities for alarm in watched.alarms)
