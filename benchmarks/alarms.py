@@ -3,7 +3,7 @@
 64 prompts with 8 samples each and 10 looks; watched is the share of one format, with the bound at .6. Prompts differ
 as much as an intra-prompt correlation of rho says (beta-binomial), fresh at each look or one panel throughout. Null
 streams have a mean of exactly .6, the hardest null. "Product", "spread" and "SR" are the three processes of
-`eval.evidence` at an error of 5% (SR for the 10 looks), prompts the units; on a panel "SR, samples" takes each sample
+`vpo.evidence` at an error of 5% (SR for the 10 looks), prompts the units; on a panel "SR, samples" takes each sample
 for a unit, which is valid there and there alone. The z-tests count samples or prompts, at 5% a look.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta, norm
 from targets import Target, finish, parser
 
-from eval.evidence import Evidence
+from vpo.evidence import Evidence
 
 PROMPTS, SAMPLES, LOOKS, BOUND, ALPHA = 64, 8, 10, 0.6, 0.05
 RHOS = (0.0, 0.1, 0.3, 0.6)

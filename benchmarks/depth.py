@@ -4,7 +4,8 @@ A looped model of one core layer learns products in A5 and addition with long ca
 (`serial_depth/tasks.py`). Stopping rules are compared on sequences of up to 24 tokens, twice the training length: how
 many loops each needs for a given accuracy, and what a setting calibrated on training lengths does beyond them (also at
 48 tokens). A rule's model is its own where it needs one: gates and ACT are trained, fixed depths and fixed-point
-halting share a model trained at random depths.
+halting share a model trained at random depths. "Fixed point" waits for the tokens to the left (scope "prefix") and is
+what the targets and the clock are of; "each token alone" is the policy's default scope.
 
 Trained models and their scores are kept in runs/benchmarks/depth; Ctrl-C and start again to go on. About two hours on
 2 cores at first.

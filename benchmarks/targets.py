@@ -1,4 +1,7 @@
-"""How every benchmark ends: a JSON file under ``results/``, and a line a target with ``ok`` or ``short``."""
+"""How every benchmark ends: a JSON file under ``results/``, and a line a target with ``ok`` or ``short``.
+
+Run by itself, it lists the targets that the results there miss.
+"""
 
 from __future__ import annotations
 
@@ -68,3 +71,21 @@ def finish(name: str, quick: bool, results: dict[str, Any], targets: list[Target
     for target in targets:
         print(target)
     return 0 if all(target.ok for target in targets) else 1
+
+
+def short(folder: Path = RESULTS) -> dict[str, list[Target]]:
+    """Command of a benchmark -> the targets that its results in ``folder`` miss; smoke tests are left out."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        if not path.stem.endswith("-quick"):
+            facts = json.loads(path.read_text())
+            targets = [Target(**{k: v for k, v in each.items() if k != "ok"}) for each in facts["targets"]]
+            found[facts["command"]] = [target for target in targets if not target.ok]
+    return found
+
+
+if __name__ == "__main__":
+    for command, targets in short().items():
+        print(command if targets else f"{command}: none is short")
+        for target in targets:
+            print(f"    {target}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eval.evidence import Evidence, log_gains
+from vpo.evidence import Evidence, log_gains
 
 ASSUMPTION = (
     "Prompts of a look are drawn, and their samples decoded, independently of each other given the policy: fresh "
@@ -91,6 +91,12 @@ class FalseAlarms:
         during = f"over {self.looks} looks" if self.looks else "however many looks there are"
         never = "If no channel's mean is ever above its bound"
         return f"{never}, the chance of any alarm is at most {self.rate:.2g} {during}."
+
+    def guarantee_after(self, looks: int) -> str:
+        """:attr:`guarantee`, and that it has run out where more looks were taken than it is for."""
+        if self.looks is None or looks <= self.looks:
+            return self.guarantee
+        return f"{self.guarantee} Of look {self.looks + 1} and later ones, and this was look {looks}, it says nothing."
 
 
 @dataclass(frozen=True)
@@ -183,7 +189,8 @@ class AlarmPanel:
         named = self._named(logs)
         if set(named) <= {name for alarm in self.alarms for name in alarm.channels}:
             return None
-        alarm = Alarm(step, self.looks, named, total, self.false_alarms.log_threshold, self.false_alarms.guarantee)
+        guarantee = self.false_alarms.guarantee_after(self.looks)
+        alarm = Alarm(step, self.looks, named, total, self.false_alarms.log_threshold, guarantee)
         self.alarms.append(alarm)
         return alarm
 

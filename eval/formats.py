@@ -9,15 +9,21 @@ completions are classes, and so is what no rule knows. A task's own kinds of *an
 
 from __future__ import annotations
 
+import hashlib
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 
 class Taxonomy(Protocol):
-    """Gives every completion one label; must not look at success."""
+    """Gives every completion one label; must not look at success.
+
+    Two attributes may be there: ``reads_text_only = True``, so that labels of equal texts are remembered, and
+    ``fingerprint``, a text that is another one once the rules are (see :func:`rules_fingerprint`), so that a resumed
+    monitor notices.
+    """
 
     def __call__(self, text: str, finish_reason: str = "stop", row: Mapping[str, Any] | None = None) -> str:
         """Label of a completion.
@@ -122,6 +128,11 @@ class RuleTaxonomy:
 
     reads_text_only = True  # a text has one label in whichever row it stands: labels may be remembered
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the built-in rules."""
+        return rules_fingerprint((each.name, (each.pattern,), each.least) for each in _FEATURES)
+
     def __call__(self, text: str, finish_reason: str = "stop", row: Mapping[str, Any] | None = None) -> str:
         """The one label of a completion, see :class:`Taxonomy`; ``row`` plays no part."""
         if without_format := format_is_missing(text, finish_reason):
@@ -136,6 +147,16 @@ class RuleTaxonomy:
         """All features that the text shows, whichever of them would be its label."""
         heads = _heads(text)
         return frozenset(feature.name for feature in _FEATURES if _shows(text, heads, feature))
+
+
+def rules_fingerprint(rules: Iterable[tuple[str, Sequence[re.Pattern[str]], Any]]) -> str:
+    """16 hex digits, the same in every process, and others for rules that label otherwise.
+
+    Args:
+        rules: In order of precedence: label, patterns, and what else decides, as a number or a text.
+    """
+    written = [(label, [(each.pattern, each.flags) for each in patterns], rest) for label, patterns, rest in rules]
+    return hashlib.blake2b(repr(written).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def format_is_missing(text: str, finish_reason: str = "stop") -> str | None:

@@ -1,11 +1,13 @@
-"""A look: what the monitor sees of a run at one step, and the file that looks are kept in."""
+"""A look: what a run's rollout log holds at one step or a few, in figures, for a page that compares runs.
+
+It raises no alarms; for that see :mod:`eval.collapse`.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import numpy as np
 from eval.formats import RuleTaxonomy, Taxonomy
 from eval.metrics import best_at_k_sets, distinct_answers, label_shares, pool_l1
 from eval.prompt_weights import prompt_weights
-from eval.rollouts import RolloutLogError, pools
+from eval.rollouts import dataset_row, files_by_step, pools, read_rollouts
+from eval.sources.texts import completion_text
 
 LabelFunction = Callable[[str, dict[str, Any]], str]
 
@@ -62,23 +65,41 @@ class Look:
     shares: dict[str, float] = field(default_factory=dict)
     format_shares: dict[str, float] = field(default_factory=dict)
 
-    def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
 
-    @classmethod
-    def from_json(cls, text: str) -> Look:
-        """Read what :meth:`to_json` wrote.
+def looks_of(
+    folder: str | Path,
+    every: int,
+    w_star: Sequence[float],
+    num_answers: int,
+    label: LabelFunction | None = None,
+    taxonomy: Taxonomy | None = None,
+) -> Iterator[Look]:
+    """Yield looks at a run's rollout log: at its first step alone, then at every few steps.
 
-        Raises:
-            ValueError: The text is no JSON object with the fields of a look.
-        """
-        raw = json.loads(text)
-        names = {each.name for each in fields(cls)}
-        if not isinstance(raw, dict) or raw.keys() != names:
-            unfit = sorted(raw.keys() ^ names) if isinstance(raw, dict) else type(raw).__name__
-            raise ValueError(f"unknown or missing: {unfit}, expected the fields of a look")
-        return cls(**raw)
+    Steps that are left at the end make a look of their own unless they are fewer than half of ``every``: too noisy to
+    be held against the others.
+
+    Args:
+        folder: The run's ``rollouts`` folder.
+        every: Steps a look, by the optimizer's count; one at least.
+        w_star: As in :func:`look_at`.
+        num_answers: M.
+        label: As there.
+        taxonomy: As there.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: ``every`` is below 1, or as in :func:`look_at`.
+    """
+    if every < 1:
+        raise ValueError(f"every is {every}: expected at least 1 step between looks. Use 10.")
+    windows = [list(window) for _, window in groupby(files_by_step(folder), lambda step: step and 1 + step // every)]
+    if len(windows) > 1 and windows[-1][-1] - windows[-2][-1] < every / 2:
+        windows.pop()
+    window_of = {step: number for number, window in enumerate(windows) for step in window}
+    kept = (each for each in read_rollouts(folder) if each[0] in window_of)
+    for _, steps in groupby(kept, lambda each: window_of[each[0]]):
+        yield look_at(steps, w_star, num_answers, label, taxonomy)
 
 
 def look_at(
@@ -125,11 +146,13 @@ def look_at(
     by_component = zip(*(vector for row in rows for vector in row["rewards"]), strict=True)
     given = [[value for value in values if value is not None] for values in by_component]
     means = [float(np.mean(values)) if values else 0.0 for values in given]
-    data = {text: _dataset_row(text) for text in {row["metadata"] for row in rows}}
+    data = {text: dataset_row(text) for text in {row["metadata"] for row in rows}}
     texts = [(answer, data[row["metadata"]]) for row in rows for answer in row["answers"]]
     kinds = [_labelled(label, answer, columns) for answer, columns in texts] if label else []
     formats = [
-        _labelled(taxonomy, completion_text(row["completion"]), row["finish_reason"], data[row["metadata"]])
+        _labelled(
+            taxonomy, completion_text(row["completion"], row["prompt"]), row["finish_reason"], data[row["metadata"]]
+        )
         for row in rows
     ]
     return Look(
@@ -151,69 +174,6 @@ def look_at(
         shares=label_shares(kinds),
         format_shares=label_shares(formats),
     )
-
-
-def append_look(path: Path, look: Look) -> None:
-    """Add a look to a JSONL file and see it onto the disk; a line that a kill has torn is cut off first."""
-    with path.open("a+b") as file:
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
-        file.write(look.to_json().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_looks(path: Path) -> list[Look]:
-    """Looks of a file, oldest first; a last line without its end was torn by a kill, and is left out.
-
-    Raises:
-        ValueError: Another line is no look.
-    """
-    if not path.exists():
-        return []
-    looks = []
-    *lines, _torn = path.read_bytes().split(b"\n")  # bytes: a kill may cut through a letter
-    for number, line in enumerate(lines, 1):
-        try:
-            looks.append(Look.from_json(line.decode()))
-        except ValueError as error:
-            raise ValueError(
-                f"{path}, line {number} is no look ({error}): the file was edited, damaged, or written by another "
-                "version. Delete the file; the rollout log still has all that it told."
-            ) from error
-    return looks
-
-
-def write_looks(path: Path, looks: Sequence[Look]) -> None:
-    """Replace the file in one step."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(b"".join(look.to_json().encode() + b"\n" for look in looks))
-    os.replace(temporary, path)
-
-
-def completion_text(completion: str) -> str:
-    """The text of a logged completion: of chat messages, which the log holds as JSON, what they say."""
-    if not completion.startswith('[{"role"'):
-        return completion
-    try:
-        messages = json.loads(completion)
-    except ValueError:
-        return completion
-    contents = [message.get("content") if isinstance(message, dict) else None for message in messages]
-    return "\n".join(content for content in contents if isinstance(content, str))
-
-
-def _dataset_row(metadata: str) -> dict[str, Any]:
-    try:
-        columns = json.loads(metadata)
-    except ValueError:
-        columns = None
-    if not isinstance(columns, dict):
-        raise RolloutLogError(
-            f"metadata is {metadata[:60]!r}: expected a JSON object with the other columns of the dataset row. Write "
-            "'{}' where there are none."
-        )
-    return columns
 
 
 def _labelled(function: Callable[..., str], text: str, *rest: Any) -> str:

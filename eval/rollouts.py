@@ -29,11 +29,12 @@ A reader must ignore columns it does not know. Logs from before the last two col
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -74,14 +75,33 @@ class RolloutLogError(ValueError):
     """A rollout log that cannot be read as one."""
 
 
+class RolloutName(NamedTuple):
+    """What the name of a file of the log says; they sort as the log is read."""
+
+    step: int
+    batch: int
+    rank: int
+
+
+def rollout_name(path: Path) -> RolloutName | None:
+    """Step, batch and process of a file, None if it is none of the log; half-written ones have another name."""
+    match = _FILE.fullmatch(path.name)
+    return match and RolloutName(int(match[2]), int(match[3] or 0), int(match[1]))
+
+
+def files_by_step(folder: str | Path, after_step: int = -1) -> dict[int, list[Path]]:
+    """Files of each step after ``after_step``, ascending; those of a step by batch and rank."""
+    named = [(name, path) for path in Path(folder).glob("*.parquet") if (name := rollout_name(path))]
+    found: dict[int, list[Path]] = {}
+    for name, path in sorted(named):
+        if name.step > after_step:
+            found.setdefault(name.step, []).append(path)
+    return found
+
+
 def rollout_files(folder: str | Path, after_step: int = -1) -> list[Path]:
-    """Files of the steps after ``after_step``, by step, batch and rank; half-written ones have another name."""
-    found = []
-    for path in Path(folder).glob("*.parquet"):
-        match = _FILE.fullmatch(path.name)
-        if match and int(match[2]) > after_step:
-            found.append((int(match[2]), int(match[3] or 0), int(match[1]), path))
-    return [path for *_, path in sorted(found)]
+    """Files of the steps after ``after_step``, by step, batch and rank."""
+    return [path for paths in files_by_step(folder, after_step).values() for path in paths]
 
 
 def read_rollouts(folder: str | Path, after_step: int = -1) -> Iterator[tuple[int, list[dict[str, Any]]]]:
@@ -100,18 +120,9 @@ def read_rollouts(folder: str | Path, after_step: int = -1) -> Iterator[tuple[in
             f"there is no rollout log at {folder}: expected the `rollouts` folder in a run's output_dir. Check that "
             "the run trains with VPOTrainer and log_rollouts=True, and that the monitor's run_dir is its output_dir."
         )
-    step = -1
-    rows: list[dict[str, Any]] = []
-    for path in rollout_files(folder, after_step):
-        match = _FILE.fullmatch(path.name)
-        assert match is not None
-        if int(match[2]) != step and rows:
+    for step, paths in files_by_step(folder, after_step).items():
+        if rows := [row for path in paths for row in read_rollout_file(path)]:
             yield step, rows
-            rows = []
-        step = int(match[2])
-        rows = rows + read_rollout_file(path)
-    if rows:
-        yield step, rows
 
 
 def read_rollout_file(path: Path) -> list[dict[str, Any]]:
@@ -160,6 +171,24 @@ def read_rollout_table(path: Path) -> pa.Table | None:
             "reward vector an answer. It was not written by RolloutLog, or edited; delete the file."
         )
     return table
+
+
+def dataset_row(metadata: str) -> dict[str, Any]:
+    """The other columns of a sample's dataset row, from the log's ``metadata``.
+
+    Raises:
+        RolloutLogError: It is no JSON object.
+    """
+    try:
+        columns = json.loads(metadata)
+    except (ValueError, RecursionError):
+        columns = None
+    if not isinstance(columns, dict):
+        raise RolloutLogError(
+            f"'metadata' is {metadata[:60]!r}, expected a JSON object with the other columns of the dataset row. Write "
+            "'{}' where there are none."
+        )
+    return columns
 
 
 def _check_column(table: pa.Table, field: pa.Field, path: Path) -> None:

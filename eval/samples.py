@@ -75,10 +75,24 @@ class Samples:
         return len(self.texts)
 
 
+def require_samples(reference: Samples) -> None:
+    """Refuse a reference that nothing can be fitted on.
+
+    Raises:
+        ValueError: It has no samples.
+    """
+    if len(reference) == 0:
+        raise ValueError(
+            "the reference has no samples: expected the base model's, or those of the first look. Give steps that "
+            "hold at least one completion."
+        )
+
+
 def merge(parts: Sequence[Samples]) -> Samples:
     """The samples of several steps as those of one look, at the last of the steps.
 
-    A prompt that stands at two of the steps is one prompt with the samples of both.
+    A prompt that stands at two of the steps is one prompt with the samples of both. A step without components, of whose
+    completions no answer could be read, has rewards of 0, as a completion without an answer has beside others.
 
     Raises:
         ValueError: There are no parts, or their components differ.
@@ -87,9 +101,12 @@ def merge(parts: Sequence[Samples]) -> Samples:
         raise ValueError("there are no samples to merge: expected those of one step at least.")
     if len(parts) == 1:
         return parts[0]
-    if len({part.components for part in parts}) > 1:
+    known = {part.components for part in parts if part.components}
+    if len(known) > 1:
         found = {part.step: part.components for part in parts}
         raise ValueError(f"components differ between steps: {found}. They cannot be averaged; look at them apart.")
+    components = next(iter(known), ())
+    vectors = [part.rewards if part.components else np.zeros((len(part), len(components))) for part in parts]
     starts = np.cumsum([0, *(int(part.completions.max(initial=-1)) + 1 for part in parts)])
 
     def joined(name: str) -> list[object] | None:
@@ -103,8 +120,8 @@ def merge(parts: Sequence[Samples]) -> Samples:
     columns = {name: joined(name) for name in ("prompt_ids", "texts", "prompts", "finish_reasons", "rows")}
     columns |= {name: stacked(name) for name in ("tokens", "depths", "entropies")}  # type: ignore[misc]
     completions = np.concatenate([part.completions + start for part, start in zip(parts, starts, strict=False)])
-    rewards = np.concatenate([part.rewards for part in parts])
-    return replace(parts[-1], completions=completions, rewards=rewards, **columns)  # type: ignore[arg-type]
+    columns |= {"rewards": np.concatenate(vectors), "components": components}  # type: ignore[dict-item]
+    return replace(parts[-1], completions=completions, **columns)  # type: ignore[arg-type]
 
 
 class Facet(Protocol):

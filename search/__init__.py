@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from search.samplers import SamplerError as SamplerError
     from search.samplers import ScriptedSampler as ScriptedSampler
     from search.samplers import StreamingSampler as StreamingSampler
+    from search.screening import Screening as Screening
     from search.seed_check import check_seeds as check_seeds
     from search.selection import complementary as complementary
     from search.selection import lexicase as lexicase
@@ -114,6 +115,7 @@ _HOME = {
     "SamplerError": "search.samplers",
     "ScriptedSampler": "search.samplers",
     "StreamingSampler": "search.samplers",
+    "Screening": "search.screening.rules",
     "check_seeds": "search.seed_check",
     "complementary": "search.selection",
     "lexicase": "search.selection",

@@ -29,6 +29,7 @@ from search.records import Sampling, SearchResult
 from search.retry import Backoff
 from search.rounds import Rounds
 from search.samplers import Sampler, StreamingSampler
+from search.screening.rules import Screening
 from search.settings import Settings, check_problems
 from search.stream import Stream, restore
 from search.window import Window
@@ -57,6 +58,7 @@ def run_search(
     max_in_flight: int | None = None,
     evaluators: int | Executor = 1,
     target: float | None = None,
+    screen: Screening | None = None,
     retry: Backoff | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[SearchResult]:
@@ -86,6 +88,8 @@ def run_search(
             several threads at once.
         target: A scalar that solves a problem: its search ends with the first told result that reaches it. In a
             stream, requests that would be told later are cut off; see ``SearchResult.aborted_tokens`` for their bill.
+        screen: A model of the evaluator that keeps from evaluation what cannot matter (`search.screening.Screening`).
+            Such answers cost their tokens, but no evaluation, and are not told.
         retry: How often and how patiently evaluation and sampling are tried again where machinery failed
             (``vpo.infrastructure.InfrastructureError``, ``ConnectionError``): by default 6 times, after up to 1, 2, 4,
             ... s; ``Backoff(max_retries=0)`` for never. Only what failed is tried again.
@@ -112,6 +116,7 @@ def run_search(
         ordered=ordered,
         overlap=overlap,
         target=target,
+        screen=screen,
     )
     limit = _in_flight(sampler, max_in_flight) if settings.mode == "stream" else 0
     procedures = [make_procedure(problem) for problem in problems]
@@ -138,6 +143,9 @@ def run_search(
                 _stream(settings, runs, sampler, journal, pool, options)
                 reporter.stream_stands()
             journal.check_all_asked()
+            for run in runs:
+                run.conclude()
+                journal.write_switches(run)
         except KeyboardInterrupt as stop:
             raise SearchInterrupted(_how_to_resume(runs, ledger_path)) from stop
         except GaveUpError as stop:

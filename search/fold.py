@@ -13,7 +13,7 @@ from typing import Any
 
 from search.outcomes import Numbering, Outcome
 from search.records import Result, SearchResult
-from search.rows import Row, answers_of, generation_of, proposal_of
+from search.rows import Row, answers_of, decisions_of, generation_of, proposal_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _fold_one(config: Mapping[str, Any], problem_id: str, rows: Sequence[Row]) -
     numbering, results, solved = Numbering(), [], False
     for number in numbers:
         row = asked[number]
-        outcome = Outcome(generation_of(row), answers_of(evaluated[number]))
+        outcome = Outcome(generation_of(row), answers_of(evaluated[number]), decisions_of(evaluated[number]))
         results.append(numbering.result(number, row["seed"], proposal_of(row), outcome))
         if target is not None and any(judged.scalar >= target for judged in outcome.answers):
             solved = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from search.ledger import Ledger, LedgerError
@@ -19,12 +20,15 @@ from search.rows import (
     Row,
     abort_row,
     answers_of,
+    decisions_of,
     evaluation_row,
     generation_of,
     generation_row,
     partial_row,
     same_request,
+    switch_row,
 )
+from search.screening.decisions import Decision
 
 _SYNC_EVERY_S = 1.0
 
@@ -58,6 +62,7 @@ class Journal:
         self._answers = {_key(row): row for row in rows if row["kind"] == "evaluation"}
         self._partial = [row for row in rows if row["kind"] == "partial"]
         self._judged: dict[tuple[str, int], tuple[Judged, ...]] = {}
+        self._switched = {(row["problem"], row["period"]) for row in rows if row["kind"] == "switch"}
         self._unmatched = set(self._generations)
         self._cut_off: defaultdict[str, list[int]] = defaultdict(list)
         for row in rows:
@@ -117,6 +122,10 @@ class Journal:
         """The recorded answers of a completion."""
         return self._judged.get((run.problem.id, ticket.number))
 
+    def decisions(self, run: ProblemRun, ticket: Ticket) -> tuple[Decision, ...]:
+        """The recorded decisions of a screen about a completion."""
+        return decisions_of(self._answers[run.problem.id, ticket.number])
+
     def cut_off(self, run: ProblemRun) -> list[int]:
         """Numbers of the requests that were cut off under way."""
         return self._cut_off[run.problem.id]
@@ -145,10 +154,23 @@ class Journal:
         request = (ticket.number, ticket.proposal, ticket.request)
         self._write(lambda at: generation_row(run.problem.id, *request, generation, wall | at, round_number))
 
-    def write_answers(self, run: ProblemRun, ticket: Ticket, answers: Sequence[Judged], evaluate_s: float) -> None:
-        """Record the evaluated answers of a completion, before they are told."""
+    def write_answers(
+        self,
+        run: ProblemRun,
+        ticket: Ticket,
+        answers: Sequence[Judged],
+        evaluate_s: float,
+        decisions: Sequence[Decision] = (),
+    ) -> None:
+        """Record the evaluated answers of a completion, and what a screen decided, before they are told."""
         wall = {"evaluate_s": evaluate_s}
-        self._write(lambda at: evaluation_row(run.problem.id, ticket.number, answers, wall | at))
+        self._write(lambda at: evaluation_row(run.problem.id, ticket.number, answers, wall | at, decisions))
+
+    def write_switches(self, run: ProblemRun) -> None:
+        """Record how a screen was switched since it was last asked, unless a former session did."""
+        for each in run.screen.fresh_switches() if run.screen is not None else ():
+            if (run.problem.id, each.period) not in self._switched:
+                self._write(partial(switch_row, run.problem.id, each))
 
     def write_partial(self, run: ProblemRun, answers: Sequence[Judged]) -> None:
         """Record evaluated answers whose completions cannot be recorded as evaluated yet."""

@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 from search.records import Candidate, Evaluation, Generation, Proposal, Result
+from search.screening.decisions import Decision, num_dropped
 
 
 def answer_key(canonical: str) -> str:
@@ -36,10 +37,17 @@ class Judged:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A completion with all of its answers evaluated, not told yet."""
+    """A completion with all of its answers evaluated, not told yet.
+
+    Attributes:
+        generation: The completion.
+        answers: Its answers; without those that a screen dropped.
+        decisions: What a screen decided about its new answers, in order.
+    """
 
     generation: Generation
     answers: tuple[Judged, ...]
+    decisions: tuple[Decision, ...] = ()
 
 
 class Numbering:
@@ -69,5 +77,10 @@ class Numbering:
             self._num_candidates += 1
             self._seen.add(judged.key)
         return Result(
-            number=number, seed=seed, proposal=proposal, generation=outcome.generation, candidates=tuple(candidates)
+            number=number,
+            seed=seed,
+            proposal=proposal,
+            generation=outcome.generation,
+            candidates=tuple(candidates),
+            num_dropped=num_dropped(outcome.decisions),
         )

@@ -130,6 +130,11 @@ class TaskProblem:
             self.evaluate_some = self._evaluate_some
 
     @property
+    def row(self) -> dict[str, Any]:
+        """The row of the task; a model of the evaluator may read it (`search.screening`)."""
+        return self._row
+
+    @property
     def num_components(self) -> int:
         """D', components that apply to the row."""
         return sum(self._which())

@@ -16,17 +16,24 @@ from search.outcomes import Numbering, Outcome
 from search.problem import Problem
 from search.procedures import Procedure
 from search.records import Prompt, Proposal, Request, Result, Sampling, SearchResult
+from search.screening.decisions import Decision
+from search.screening.rules import Screening
+from search.screening.screen import Screen
 from search.seeds import ask_rng, request_seed
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """A request on its way: the ``number``-th of its problem, with the budget reserved for it."""
+    """A request on its way: the ``number``-th of its problem, with the budget reserved for it.
+
+    ``num_told`` results were told when it was asked for.
+    """
 
     number: int
     proposal: Proposal
     request: Request
     worst: Cost
+    num_told: int = 0
 
 
 class ProblemRun:
@@ -42,6 +49,7 @@ class ProblemRun:
         target: A scalar; an answer that reaches it solves the problem and ends its search.
         place: (index of the problem in the run, number of problems): makes request ids unique in the run whatever
             the order in which problems are asked.
+        screen: Rules of a screen before the evaluation; None for none.
 
     Attributes:
         problem: The problem.
@@ -52,6 +60,8 @@ class ProblemRun:
         finished: No further request will be asked for.
         solved: An answer that was told reached the target.
         best: Best scalar so far, None before the first answer.
+        screen: The screen before its evaluation, None if there is none.
+        num_dropped: Answers that it kept from evaluation.
 
     Raises:
         ValueError: Not even one request fits into the budget.
@@ -68,14 +78,17 @@ class ProblemRun:
         count_tokens: CountTokens | None = None,
         target: float | None = None,
         place: tuple[int, int] = (0, 1),
+        screen: Screening | None = None,
     ) -> None:
         self.problem = problem
         self.results: list[Result] = []
         self.account = Account(budget)
         self.evaluations = Evaluations(problem)
+        self.screen = None if screen is None else Screen(screen, problem, run_seed)
         self.finished = False
         self.solved = False
         self.best: float | None = None
+        self.num_dropped = 0
         self._procedure = procedure
         self._sampling = sampling
         self._run_seed = run_seed
@@ -124,6 +137,23 @@ class ProblemRun:
         self.finished = self.finished or self.num_open == 0
         return tickets
 
+    def sift(
+        self, ticket: Ticket, answers: list[tuple[str, str]], num_told: int | None = None
+    ) -> tuple[list[tuple[str, str]], tuple[Decision, ...]]:
+        """Let the screen decide which answers of a completion are evaluated.
+
+        Args:
+            ticket: The request; no earlier ask than that of the call before.
+            answers: (answer, key) of the completion.
+            num_told: Results that the screen knows; by default those that were told when the request was asked for.
+
+        Returns:
+            Those that are evaluated, and the decisions on new ones.
+        """
+        if self.screen is None:
+            return answers, ()
+        return self.screen.sift(ticket.number, ticket.num_told if num_told is None else num_told, answers)
+
     def tell(self, told: Sequence[tuple[Ticket, Outcome]]) -> None:
         """Charge the outcomes and hand them to the procedure."""
         results = []
@@ -135,6 +165,9 @@ class ProblemRun:
             for candidate in result.candidates:
                 self.best = candidate.scalar if self.best is None else max(self.best, candidate.scalar)
             results.append(result)
+            self.num_dropped += result.num_dropped
+            if self.screen is not None:
+                self.screen.told(outcome)
             del self._open[ticket.number]
             self.solved = self.solved or self.solves(outcome)
         self.results.extend(results)
@@ -155,6 +188,11 @@ class ProblemRun:
     def give_up(self, returned: Iterable[tuple[int, int]], cut_off: Iterable[int]) -> None:
         """Note (number, tokens) of what came back and will not be told, and the numbers of what was under way."""
         self._aborted = aborted(dict(returned), cut_off, ())
+
+    def conclude(self) -> None:
+        """Let the screen take in everything that was told: nothing more is decided."""
+        if self.screen is not None:
+            self.screen.learn()
 
     def report(self) -> SearchResult:
         """What was found so far."""
@@ -181,7 +219,7 @@ class ProblemRun:
                 temperature=self._sampling.temperature,
                 top_p=self._sampling.top_p,
             )
-            tickets.append(Ticket(number, proposal, request, worst))
+            tickets.append(Ticket(number, proposal, request, worst, len(self.results)))
         return tickets
 
     def _reading(self, prompt: Prompt, prefix: str) -> Cost:

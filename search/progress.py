@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from search.budget import Budget
 from search.journal import Journal
@@ -30,6 +31,9 @@ class Progress:
         num_in_flight: Requests at the sampler; 0 between rounds.
         seconds: Wall time of the run, former sessions included.
         share_spent: How much of the budgets is gone, in [0, 1]: mean over problems; a finished problem counts 1.
+        num_dropped: Answers that a screen kept from evaluation, all problems.
+        num_screening: Problems whose screen is on.
+        switched: Of screens that were switched, what the last one said and did; empty if none was.
         seconds_left: Time that the rest of the budgets takes at the pace of this session, None while that is unknown.
     """
 
@@ -47,6 +51,9 @@ class Progress:
     seconds: float = 0.0
     share_spent: float = 0.0
     seconds_left: float | None = None
+    num_dropped: int = 0
+    num_screening: int = 0
+    switched: str = ""
 
 
 class Reporter:
@@ -68,6 +75,8 @@ class Reporter:
     ) -> None:
         self._runs, self._budget, self._journal, self._callback = runs, budget, journal, callback
         self._first: tuple[float, float] | None = None  # share and time at the first report: the pace counts from there
+        self._num_switches: dict[str, int] = {}  # seen, by problem id
+        self._switched = ""
         self._num_told = 0
         self._last_s = 0.0
 
@@ -112,7 +121,20 @@ class Reporter:
             seconds=seconds,
             share_spent=share,
             seconds_left=self._seconds_left(share, seconds),
+            **self._screening(),
         )
+
+    def _screening(self) -> dict[str, Any]:
+        screens = [(run, run.screen) for run in self._runs if run.screen is not None]
+        for run, screen in screens:
+            for switch in screen.trial.switches[self._num_switches.get(run.problem.id, 0) :]:
+                self._switched = f"screen of {run.problem.id} switched {'on' if switch.on else 'off'}: {switch.reason}"
+            self._num_switches[run.problem.id] = len(screen.trial.switches)
+        return {
+            "num_dropped": sum(run.num_dropped for run, _ in screens),
+            "num_screening": sum(screen.trial.on for _, screen in screens),
+            "switched": self._switched,
+        }
 
     def _seconds_left(self, share: float, seconds: float) -> float | None:
         before, since = self._first or (share, seconds)

@@ -179,7 +179,8 @@ class Result:
         seed: Seed of the request.
         proposal: What had been proposed.
         generation: What came back.
-        candidates: All answers of the generation, in order; empty if none could be parsed.
+        candidates: All evaluated answers of the generation, in order; empty if none could be parsed.
+        num_dropped: Answers that a screen kept from evaluation (`search.screening`); nothing else is told of them.
     """
 
     number: int
@@ -187,19 +188,23 @@ class Result:
     proposal: Proposal
     generation: Generation
     candidates: tuple[Candidate, ...]
+    num_dropped: int = 0
 
     @property
-    def status(self) -> Literal["ok", "unparsed"]:
-        """Whether the completion held an answer at all."""
-        return "ok" if self.candidates else "unparsed"
+    def status(self) -> Literal["ok", "dropped", "unparsed"]:
+        """Whether the completion held an answer at all, and one that was evaluated."""
+        if self.candidates:
+            return "ok"
+        return "dropped" if self.num_dropped else "unparsed"
 
     @property
     def num_charged_answers(self) -> int:
         """Answers on the bill: a completion without any answer counts as one look that earned nothing.
 
-        Otherwise a policy that never closes a tag would search for ever within an answer budget.
+        Otherwise a policy that never closes a tag would search for ever within an answer budget. One whose answers were
+        all dropped by a screen costs its tokens alone; the answers that are audited end such a search.
         """
-        return max(1, len(self.candidates))
+        return max(0 if self.num_dropped else 1, len(self.candidates))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +218,7 @@ class SearchResult:
         completion_tokens: Cumulative generated tokens after each generation.
         best: Best scalar among the candidates so far after each generation; NaN before the first answer.
         prompt_tokens: Cumulative tokens that were read, after each generation.
+        dropped: Cumulative answers that a screen kept from evaluation, after each generation.
         solved: The search ended because an answer reached the target.
         num_aborted: Requests given up because the problem was solved: under way, or back but not yet told. Which ones
             depends on the clock, so they are left out of comparisons, as are their tokens.
@@ -226,6 +232,7 @@ class SearchResult:
     completion_tokens: tuple[int, ...]
     best: tuple[float, ...]
     prompt_tokens: tuple[int, ...] = ()
+    dropped: tuple[int, ...] = ()
     solved: bool = False
     num_aborted: int = field(default=0, compare=False)
     aborted_tokens: int = field(default=0, compare=False)
@@ -242,10 +249,11 @@ class SearchResult:
     ) -> SearchResult:
         """Fold told results into the report of one problem."""
         candidates: list[Candidate] = []
-        answers, tokens, read, best = [0], [0], [0], [math.nan]
+        answers, tokens, read, dropped, best = [0], [0], [0], [0], [math.nan]
         for result in results:
             candidates.extend(result.candidates)
             read.append(read[-1] + result.generation.prompt_tokens)
+            dropped.append(dropped[-1] + result.num_dropped)
             answers.append(answers[-1] + result.num_charged_answers)
             tokens.append(tokens[-1] + result.generation.completion_tokens)
             scalars = [candidate.scalar for candidate in result.candidates]
@@ -259,6 +267,7 @@ class SearchResult:
             completion_tokens=tuple(tokens[1:]),
             best=tuple(best[1:]),
             prompt_tokens=tuple(read[1:]),
+            dropped=tuple(dropped[1:]),
             solved=solved,
             num_aborted=num_aborted,
             aborted_tokens=aborted_tokens,

@@ -16,6 +16,7 @@ from typing import Any
 
 from search.budget import CountTokens
 from search.driver import make_windows, play_rounds
+from search.evaluations import Evaluations
 from search.evaluator_pool import EvaluatorPool, timed_evaluate
 from search.journal import Journal
 from search.ledger import LedgerError, read_ledger
@@ -24,7 +25,7 @@ from search.problem import Problem
 from search.procedures import Procedure
 from search.records import Evaluation, SearchResult, Vector
 from search.retry import Backoff
-from search.rows import Row, answers_of, generation_of
+from search.rows import Row, answers_of, decisions_of, generation_of
 from search.settings import Settings, check_problems
 from search.stream import restore
 
@@ -138,11 +139,14 @@ def _evaluate_again(
             evaluations[row["problem"]].append(row)
     for problem in problems:
         firsts: dict[str, tuple[int, Judged]] = {}
+        name = Evaluations(problem).key
         for row in evaluations[problem.id]:
             judged = answers_of(row)
             recorded, text = [each.answer for each in judged], texts[problem.id, row["number"]]
-            now = list(problem.parse(text))
-            if now != recorded:
+            dropped = {each.key for each in decisions_of(row) if not each.evaluated}
+            parsed = [(answer, name(answer)) for answer in problem.parse(text)]
+            now = [answer for answer, key in parsed if key not in dropped]
+            if now != recorded or not dropped <= {key for _, key in parsed}:
                 differences.append(Difference(problem.id, row["number"], text[:40], repr(recorded), repr(now)))
             for each in judged:
                 firsts.setdefault(each.key, (row["number"], each))

@@ -23,6 +23,7 @@ from search.problem_run import ProblemRun, Ticket
 from search.records import Generation, Request
 from search.retry import Backoff
 from search.samplers import Sampler
+from search.screening.decisions import Decision
 from vpo.infrastructure import RETRIED
 
 
@@ -162,7 +163,8 @@ class Rounds:
                     recorded = self._journal.answers(run, ticket)
                     if recorded is None:
                         break  # what is told has no gaps
-                    answers = Outcome(current.generations[ticket.request.id], recorded)
+                    decisions = self._journal.decisions(run, ticket)
+                    answers = Outcome(current.generations[ticket.request.id], recorded, decisions)
                 told.append((ticket, answers))
             run.release(tickets[len(told) :])
             run.tell(told)
@@ -175,6 +177,7 @@ class Rounds:
         """Outcomes of fresh completions by request id; each problem's unknown answers in one call."""
         outcomes: dict[int, Outcome] = {}
         parsed: dict[int, list[tuple[str, str]]] = {}
+        decided: dict[int, tuple[Decision, ...]] = {}
         todos = {run.problem.id: (run, todo) for run, todo in jobs}
         left: dict[str, dict[str, str]] = {}  # by problem id
         seconds = dict.fromkeys(todos, 0.0)
@@ -183,12 +186,15 @@ class Rounds:
             run, todo = todos[problem_id]
             for ticket in todo:
                 judged = run.evaluations.judged(parsed[ticket.request.id])
-                outcomes[ticket.request.id] = Outcome(current.generations[ticket.request.id], judged)
-                self._journal.write_answers(run, ticket, judged, seconds[problem_id])
+                decisions = decided[ticket.request.id]
+                outcomes[ticket.request.id] = Outcome(current.generations[ticket.request.id], judged, decisions)
+                self._journal.write_answers(run, ticket, judged, seconds[problem_id], decisions)
 
         for problem_id, (run, todo) in todos.items():
             for ticket in todo:
-                parsed[ticket.request.id] = run.evaluations.parse(current.generations[ticket.request.id])
+                answers = run.evaluations.parse(current.generations[ticket.request.id])
+                parsed[ticket.request.id], decided[ticket.request.id] = run.sift(ticket, answers)
+            self._journal.write_switches(run)
             left[problem_id] = run.evaluations.unknown(each for t in todo for each in parsed[t.request.id])
             if not left[problem_id]:
                 take_down(problem_id)

@@ -5,17 +5,19 @@ in the order in which things happened. Everything but ``wall`` (seconds) is the 
 
 Where machinery failed for some answers of a call, those that were evaluated are written down as ``partial`` before the
 others are tried again. Who resumes takes them for known; who replays or folds does not look at them, since the
-evaluations of their completions follow.
+evaluations of their completions follow. Where there is a screen, an evaluation holds what was decided about new
+answers, those that were not evaluated among them, and ``switch`` rows say when the screen was switched, and why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from search.outcomes import Judged, answer_key
 from search.records import Evaluation, Generation, Proposal, Request
+from search.screening.decisions import Decision, Switch, read_decision, write_decision
 from search.seeds import stable_hash
 
 Row = dict[str, Any]
@@ -82,15 +84,34 @@ def same_request(row: Row, proposal: Proposal, request: Request) -> bool:
     )
 
 
-def evaluation_row(problem_id: str, number: int, answers: Iterable[Judged], wall: Mapping[str, float]) -> Row:
-    """Write down the evaluated answers of completion ``number``."""
+def evaluation_row(
+    problem_id: str,
+    number: int,
+    answers: Iterable[Judged],
+    wall: Mapping[str, float],
+    decisions: Iterable[Decision] = (),
+) -> Row:
+    """Write down the evaluated answers of completion ``number``, and what a screen decided."""
+    screen = [write_decision(each) for each in decisions]
     return {
         "kind": "evaluation",
         "problem": problem_id,
         "number": number,
         "answers": _written(answers),
+        **({"screen": screen} if screen else {}),
         "wall": _rounded(wall),
     }
+
+
+def decisions_of(row: Row) -> tuple[Decision, ...]:
+    """Read the decisions of an evaluation back."""
+    answers = {each.key: each.answer for each in answers_of(row)} if "screen" in row else {}
+    return tuple(read_decision(each, answers) for each in row.get("screen", ()))
+
+
+def switch_row(problem_id: str, switch: Switch, wall: Mapping[str, float]) -> Row:
+    """Write down that a screen was switched."""
+    return {"kind": "switch", "problem": problem_id, **asdict(switch), "wall": _rounded(wall)}
 
 
 def partial_row(problem_id: str, answers: Iterable[Judged], wall: Mapping[str, float]) -> Row:

@@ -12,6 +12,7 @@ from search.problem import Problem
 from search.problem_run import ProblemRun
 from search.procedures import Procedure
 from search.records import Sampling
+from search.screening.rules import Screening
 from search.seeds import stable_hash
 
 
@@ -31,6 +32,7 @@ class Settings:
     ordered: bool = True
     overlap: bool = False
     target: float | None = None
+    screen: Screening | None = None
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -63,6 +65,7 @@ class Settings:
                 count_tokens=count_tokens or prompt_bound,
                 target=self.target,
                 place=(index, len(problems)),
+                screen=self.screen,
             )
             for index, (problem, procedure) in enumerate(zip(problems, procedures, strict=True))
         ]
@@ -95,6 +98,7 @@ class Settings:
             "ordered": self.ordered,
             "overlap": self.overlap,
             "target": self.target,
+            **({} if self.screen is None else {"screen": self.screen.describe()}),
             "sampler": sampler,
             # One description if the problems share it, which they nearly always do
             "procedure": described[0] if all(d == described[0] for d in described) else described,
@@ -116,6 +120,7 @@ class Settings:
             ordered=config["ordered"],
             overlap=config["overlap"],
             target=config["target"],
+            screen=Screening(**config["screen"]) if "screen" in config else None,
         )
 
 

@@ -52,7 +52,9 @@ def restore(windows: Mapping[str, Window], journal: Journal) -> list[Open]:
         generation, answers = journal.generation(window.run, ticket), journal.answers(window.run, ticket)
         assert generation is not None and answers is not None
         window.arrived(ticket.number, generation)
-        for fresh in window.complete(ticket.number, Outcome(generation, answers)):
+        window.turns.over(ticket.number)
+        outcome = Outcome(generation, answers, journal.decisions(window.run, ticket))
+        for fresh in window.complete(ticket.number, outcome):
             waiting[key[0], fresh.number] = (window, fresh)
     return list(waiting.values())
 
@@ -133,6 +135,8 @@ class Stream:
                 self._start(window, ticket, None)
             else:
                 self._closed = True
+                for window, ticket in self._queue:
+                    window.turns.end(ticket.number)
         if not any(self._tasks.values()):
             self._idle.set()
 
@@ -165,9 +169,14 @@ class Stream:
             window.arrived(ticket.number, generation)
             self._generated(window, ticket.number)
             self._pump()
-        answers, seconds = await self._judge(run, generation)
-        self._journal.write_answers(run, ticket, answers, seconds)
-        self._queue.extend((window, fresh) for fresh in window.complete(ticket.number, Outcome(generation, answers)))
+        sifted = await window.sift(ticket, generation)
+        if sifted is None:
+            return
+        self._journal.write_switches(run)
+        answers, seconds = await self._judge(run, sifted[0])
+        self._journal.write_answers(run, ticket, answers, seconds, sifted[1])
+        outcome = Outcome(generation, answers, sifted[1])
+        self._queue.extend((window, fresh) for fresh in window.complete(ticket.number, outcome))
         if window.solved:
             self._abort(window)
         self._journal.sync_sometimes()
@@ -199,9 +208,8 @@ class Stream:
         if not numbers:
             del self._generating[window]
 
-    async def _judge(self, run: ProblemRun, generation: Generation) -> tuple[tuple[Judged, ...], float]:
+    async def _judge(self, run: ProblemRun, answers: list[tuple[str, str]]) -> tuple[tuple[Judged, ...], float]:
         """Evaluate the answers of a completion; those under way for another one are waited for, not evaluated twice."""
-        answers = run.evaluations.parse(generation)
         unknown = run.evaluations.unknown(answers)
         fresh = {key: answer for key, answer in unknown.items() if (run.problem.id, key) not in self._evaluating}
         if fresh:
@@ -255,6 +263,8 @@ class Stream:
         """Stop: no request is sent or waited for any more, evaluations under way are."""
         self._closed = True
         self._stopped.set()
+        for window in self._tasks:
+            window.turns.end(0)
         for window, numbers in list(self._generating.items()):
             for number in list(numbers):
                 self._tasks[window][number].cancel()

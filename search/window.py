@@ -10,6 +10,8 @@ from __future__ import annotations
 from search.outcomes import Outcome
 from search.problem_run import ProblemRun, Ticket
 from search.records import Generation
+from search.screening.decisions import Decision
+from search.turns import Turns
 
 
 class Window:
@@ -19,10 +21,14 @@ class Window:
         run: The problem.
         size: Most open requests.
         ordered: Tell by number.
+
+    Attributes:
+        run: The problem.
+        turns: In which a screen decides about completions, where they are told by number.
     """
 
     def __init__(self, run: ProblemRun, size: int, ordered: bool) -> None:
-        self.run = run
+        self.run, self.turns = run, Turns()
         self._size, self._ordered = size, ordered
         self._open: dict[int, Ticket] = {}
         self._complete: dict[int, Outcome] = {}  # not told yet
@@ -50,6 +56,25 @@ class Window:
     def arrived(self, number: int, generation: Generation) -> None:
         """Note a completion that is to be evaluated."""
         self._returned[number] = generation.completion_tokens
+
+    async def sift(
+        self, ticket: Ticket, generation: Generation
+    ) -> tuple[list[tuple[str, str]], tuple[Decision, ...]] | None:
+        """(answer, key) of what is evaluated of a completion, with the decisions of a screen if there is one.
+
+        Where results are told by number it decides by number, too; None if a turn will not come, as there will be no
+        completion of an earlier request: then this one will not be told.
+        """
+        answers = self.run.evaluations.parse(generation)
+        if self.run.screen is None:
+            return answers, ()
+        if not self._ordered:
+            return self.run.sift(ticket, answers, len(self.run.results))
+        if not await self.turns.wait(ticket.number):
+            return None
+        sifted = self.run.sift(ticket, answers)
+        self.turns.over(ticket.number)
+        return sifted
 
     def complete(self, number: int, outcome: Outcome) -> list[Ticket]:
         """Take an outcome, tell what can be told, and ask for what may follow.

@@ -1,13 +1,19 @@
-"""The README's example runs as printed, and its commands exist."""
+"""The README's examples run as printed, its commands exist, and no missed target is left unsaid."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
+import sys
 from pathlib import Path
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+sys.path.insert(0, str(ROOT / "benchmarks"))  # where a benchmark finds its parts
+
+from targets import short  # noqa: E402
 
 
 def test_the_examples_run_and_print_what_they_say(tmp_path, monkeypatch):
@@ -34,3 +40,23 @@ def test_its_first_thirty_lines_hold_the_two_commands_and_a_figure():
 def test_every_command_that_a_figure_names_is_there():
     for path in re.findall(r"python (benchmarks/\w+\.py)", README):
         assert (Path(__file__).parents[1] / path).is_file()
+
+
+def test_every_benchmark_that_is_short_of_a_target_is_named_where_users_read():
+    pages = README + "".join(page.read_text() for page in [*ROOT.glob("docs/*.md"), *ROOT.glob("recipes/**/*.md")])
+    found = [command for command, targets in short().items() if targets]
+    assert found
+    assert [command for command in found if command.split()[1] not in pages] == []
+
+
+def test_targets_that_results_miss_are_listed_and_smoke_tests_are_not(tmp_path):
+    met, missed = (
+        {"name": name, "figure": 2.0, "target": 1.0, "at_least": name == "speed", "ok": name == "speed"}
+        for name in ("speed", "memory")
+    )
+    for name, targets in {"one": [met], "two": [met, missed], "two-quick": [missed]}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"command": name, "targets": targets}))
+    assert {name: [str(each) for each in targets] for name, targets in short(tmp_path).items()} == {
+        "one": [],
+        "two": ["memory: 2 (target <= 1) short"],
+    }

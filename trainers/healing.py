@@ -88,7 +88,7 @@ class HealingTrainer(SFTTrainer):
 
     def _prepare_teacher(self, teacher: PreTrainedModel | str, student: Any) -> Any:
         if isinstance(teacher, str):
-            options: dict[str, Any] = {"dtype": student.dtype}
+            options: dict[str, Any] = {"dtype": student.dtype, "use_safetensors": True}
             options.update(self.args.teacher_model_init_kwargs or {})  # type: ignore[arg-type] # JSON was parsed before
             teacher = AutoModelForCausalLM.from_pretrained(teacher, **options)
         elif self.args.teacher_model_init_kwargs is not None:

@@ -131,7 +131,8 @@ def with_reward_models(
     functions: list[Callable[..., Any]] = []
     for reward, tokenizer in zip(rewards, tokenizers, strict=True):
         if isinstance(reward, str):
-            options = {"trust_remote_code": args.trust_remote_code, **(args.model_init_kwargs or {})}
+            options = {"use_safetensors": True, "trust_remote_code": args.trust_remote_code}
+            options.update(args.model_init_kwargs or {})
             if args.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
                 options["device_map"] = None
             reward = AutoModelForSequenceClassification.from_pretrained(reward, num_labels=1, **options)

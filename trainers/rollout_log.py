@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eval.rollouts import ROLLOUT_SCHEMA
+from eval.rollouts import ROLLOUT_SCHEMA, rollout_name
 from trainers.depth_recorder import SampledDepths
 from vpo.rewards import RewardBatch
 from vpo.weightings import prompt_key
@@ -44,8 +44,10 @@ class RolloutLog:
         Every process cleans up after itself; the first one also after processes that are no more.
         """
         for path in self.folder.glob("rank*-step*.parquet"):
-            rank, later = int(path.name[4:8]), int(path.name.split("step")[1][:8]) > step
-            if later and (rank == self.rank or (self.rank == 0 and rank >= num_processes)):
+            name = rollout_name(path)
+            if name is None or name.step <= step:
+                continue
+            if name.rank == self.rank or (self.rank == 0 and name.rank >= num_processes):
                 path.unlink()
 
     def write(self, step: int, index: int, rows: Sequence[Mapping[str, Any]]) -> Path:

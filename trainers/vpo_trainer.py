@@ -91,6 +91,8 @@ class VPOTrainer(DepthReplay, ExactResume, StopsAtBudget, GRPOTrainer):
             )
         args = args or VPOConfig("vpo-output")
         check_sampling(model, args)
+        if isinstance(model, str):  # other files of weights are pickles
+            args.model_init_kwargs = {"use_safetensors": True, **(args.model_init_kwargs or {})}
         self.answer_format = args.build_answer_format()
         self.payment = Payment(args)
         self._watch = CollinearityWatch(warns=args.objective == "vpo")

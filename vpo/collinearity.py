@@ -4,7 +4,7 @@ What a set objective can gain is the difference between choosing an answer for e
 ``E_w max_y w . r(y) - max_y E[w] . r(y)``. It is 0 for any answers under a scalar reward. Its share of what choosing is
 worth at all, ``E_w max_y w . r(y) - mean_y E[w] . r(y)``, is the *specialist gain* of a prompt's answers. Beside it
 stands the correlation of components, by which the VPO paper (appendix F) tells where its method does not help; that
-alone predicts little (a correlation of .05 went with a gain of .02, one of .86 with .03).
+alone predicts little: components that correlate by .8 over all answers may still trade off among the good ones.
 
 Rewards must be *on-policy*: what matters is which trade-offs the policy's own answers offer.
 

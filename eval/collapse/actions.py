@@ -13,6 +13,7 @@ from eval.collapse.records import Action, Strength, Verdict
 
 _ECHO = "Echo Chamber (arXiv 2504.07912), Fig. 3"
 _CUI = "Entropy Mechanism (arXiv 2505.22617)"
+_MOST_KL = 0.1  # beyond, nothing is known of what it does to formats
 _KL_KEYS = {
     "trl": "beta",
     "vpo": "beta",
@@ -64,7 +65,9 @@ def _kl(trainer: str, settings: Mapping[str, Any]) -> list[Action]:
         return []
     key = _KL_KEYS[trainer]
     now = settings.get(key, settings.get("beta"))
-    proposed = 0.01 if not isinstance(now, (int, float)) or now < 0.001 else min(10 * float(now), 0.1)
+    if isinstance(now, (int, float)) and now >= _MOST_KL:
+        return []
+    proposed = 0.01 if not isinstance(now, (int, float)) or now < 0.001 else min(10 * float(now), _MOST_KL)
     changes: dict[str, list[Any]] = {key: [now, round(proposed, 6)]}
     if trainer == "verl":
         changes["actor_rollout_ref.actor.use_kl_loss"] = [settings.get("actor_rollout_ref.actor.use_kl_loss"), True]
@@ -75,7 +78,8 @@ def _kl(trainer: str, settings: Mapping[str, Any]) -> list[Action]:
             "A stronger pull towards the base model keeps formats that it uses.",
             "moderate",
             f"{_ECHO}: .01 instead of .001 kept a second format and pass@64 at about the same pass@1",
-            f"{_CUI} reports that a KL to the reference costs score: look again after some steps.",
+            f"{_CUI} reports that a KL to the reference costs score: look again after some steps. In "
+            "benchmarks/echo_chamber.py, a tiny model, .001 to .1 changed nothing, and 1 kept a second format.",
         )
     ]
 
@@ -98,7 +102,8 @@ def _sets(trainer: str, settings: Mapping[str, Any]) -> list[Action]:
             "Sets of answers are paid for their best one under many tastes, so that others are worth keeping.",
             "moderate",
             "VPO (arXiv 2605.22817); benchmarks/maze.py",
-            "The first answer by itself is a little worse than under GRPO.",
+            "It keeps what the vector tells apart: in benchmarks/echo_chamber.py VPO moved to one format as GRPO did, "
+            "until the vector named formats. The first answer by itself is a little worse than under GRPO.",
         )
     ]
 

@@ -91,7 +91,10 @@ def _to_console(run: str, alarm: AlarmRecord) -> None:
 
 
 def _post(address: str, run: str, alarm: AlarmRecord) -> None:
-    """POST in a thread of its own: a slow address must not hold up a training step. ``text`` is what Slack shows."""
+    """POST in a thread of its own: a slow address must not hold up a training step. ``text`` is what Slack shows.
+
+    Whoever ends after an alarm waits for it: the last one of a run is the one that counts.
+    """
     import json
 
     import httpx
@@ -102,7 +105,7 @@ def _post(address: str, run: str, alarm: AlarmRecord) -> None:
     def deliver() -> None:
         try:
             httpx.post(address, json=body, timeout=_TIMEOUT_S).raise_for_status()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             logger.warning("an alarm could not be sent to a webhook (%s)", type(error).__name__)
 
-    Thread(target=deliver, daemon=True).start()
+    Thread(target=deliver, daemon=False).start()

@@ -49,8 +49,7 @@ def run_report(
         found.append(f"{changed} looks give no evidence, the first at step {first.step}: {first.warnings[0]}")
     base = monitor.base_record
     examples = medoids(reference.counted, "base") + list(alarm_examples)
-    if monitor.recent:
-        last = monitor.recent[-1]
+    if (last := monitor.last) is not None:
         examples += medoids(last, "last") + suppressed(reference.counted, last)
     return RunReport(
         name=name,

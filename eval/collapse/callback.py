@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from eval.alarms import FalseAlarms
@@ -26,7 +27,7 @@ from eval.collapse.gallery import medoids
 from eval.collapse.live import TrainerFeed
 from eval.collapse.monitor import Monitor
 from eval.collapse.quantities import Thresholds
-from eval.collapse.records import AlarmRecord, LookRecord
+from eval.collapse.records import AlarmRecord, Level, LookRecord
 from eval.collapse.run_report import CollapseReport, Example
 from eval.collapse.store import MonitorStore
 from eval.facets import default_facets
@@ -59,7 +60,7 @@ class CollapseMonitor(TrainerCallback):
         thresholds: Where changes matter.
         false_alarms: How often an alarm may be false.
         on_alarm: ``stop`` ends training at a critical alarm; ``raise_kl`` multiplies ``beta`` by ten at every alarm, up
-            to .1; or a function of the alarm and the trainer. None only tells.
+            to .1; or a function of the alarm and the trainer, which the main process alone calls. None only tells.
         alerts: Where alarms go: ``console``, ``trackio``, ``wandb``, an address, or a function.
         folder: Instead of ``<output_dir>/monitor``.
         with_vendi: Whether Vendi scores are computed.
@@ -128,27 +129,32 @@ class CollapseMonitor(TrainerCallback):
             return
         self.store.drop_from(state.global_step)
         self.monitor = Monitor(**self._options)
-        self._last_step, self._epoch = state.global_step - 1, int(state.epoch or 0)
+        looks = self.store.looks()
+        # Where the log can be read again, so are the steps of a look that was not complete.
+        begun = state.global_step if state.global_step >= self.monitor.every else 0
+        self._last_step, self._epoch = looks[-1].step if looks else begun - 1, int(state.epoch or 0)
         reference = self.store.reference(self.monitor.facets, self._rules())
         if reference is not None:
+            self.monitor.w_star = self._w_star(reference.counted.samples.components)
             self.monitor.watch(reference)
-            self.monitor.resume(self.store.looks(), self.store.alarms())
+            self.monitor.resume(looks, self.store.alarms())
             self.examples = self.store.examples()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Look at what was sampled for this step."""
-        if not state.is_world_process_zero or self.is_asleep:
-            return
-        try:
-            for samples in self._new(state.global_step):
-                known = len(self.monitor.alarms)
-                record = self.monitor.look(samples, self._settings(kwargs.get("lr_scheduler")))
-                self._keep(record, self.monitor.alarms[known:], control)
-        except Exception:
-            if self.strict:
-                raise
-            self.is_asleep = True
-            logger.exception("the collapse monitor met an error and sleeps for the rest of this run; training goes on")
+        """Look at what was sampled for this step, and act on alarms: on every process alike."""
+        alarms: list[AlarmRecord] = []
+        if state.is_world_process_zero and not self.is_asleep:
+            try:
+                alarms = self._look(state.global_step, kwargs.get("lr_scheduler"))
+            except Exception:
+                if self.strict:
+                    raise
+                self.is_asleep = True
+                logger.exception(
+                    "the collapse monitor met an error and sleeps for the rest of this run; training goes on"
+                )
+        for level in self._agreed([alarm.level for alarm in alarms]):
+            self._act(level, control)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Pass over what an evaluation left in TRL's buffers: it is no training batch."""
@@ -168,9 +174,19 @@ class CollapseMonitor(TrainerCallback):
         """Close the last look and write the report."""
         if state.is_world_process_zero and not self.is_asleep:
             known = len(self.monitor.alarms)
-            self._keep(self.monitor.finish(), self.monitor.alarms[known:], control)
+            self._keep(self.monitor.finish(), self.monitor.alarms[known:])
         if state.is_world_process_zero:
             self._report()
+
+    def _look(self, steps_done: int, scheduler: Any) -> list[AlarmRecord]:
+        """Take in what was sampled; the alarms that it raised."""
+        before = len(self.monitor.alarms)
+        for samples in self._new(steps_done):
+            self.monitor.w_star = self._w_star(samples.components)
+            known = len(self.monitor.alarms)
+            record = self.monitor.look(samples, self._settings(scheduler))
+            self._keep(record, self.monitor.alarms[known:])
+        return self.monitor.alarms[before:]
 
     def _new(self, steps_done: int) -> list[Samples]:
         """What was sampled since the last time."""
@@ -187,7 +203,18 @@ class CollapseMonitor(TrainerCallback):
         samples = self.feed.new()
         return [] if samples is None else [samples]
 
-    def _keep(self, record: LookRecord | None, alarms: Sequence[AlarmRecord], control: TrainerControl) -> None:
+    def _w_star(self, components: Sequence[str]) -> Sequence[float] | None:
+        """Those that were asked for, else the trainer's; None, which weighs all alike, where it has none for these."""
+        if self._options["w_star"] is not None or not components:
+            return self._options["w_star"]
+        by_component = self.is_vpo and self.trainer.args.log_rollouts
+        found = self.trainer.w_star(len(components)) if by_component else self.trainer.reward_weights
+        weights = [float(weight) for weight in found]
+        if len(weights) != len(components) or min(weights) < 0 or sum(weights) == 0:
+            return None
+        return [weight / sum(weights) for weight in weights]
+
+    def _keep(self, record: LookRecord | None, alarms: Sequence[AlarmRecord]) -> None:
         if record is None:
             return
         if record.number == 1 and self.monitor.reference is not None:
@@ -200,19 +227,22 @@ class CollapseMonitor(TrainerCallback):
         self._log_metrics(record)
         for alarm in alarms:
             send(self.sinks, Path(self.trainer.args.output_dir).name, alarm)
-            self._act(alarm, control)
+            if callable(self.on_alarm):
+                self.on_alarm(alarm, self.trainer)
 
-    def _act(self, alarm: AlarmRecord, control: TrainerControl) -> None:
-        if callable(self.on_alarm):
-            self.on_alarm(alarm, self.trainer)
-        elif self.on_alarm == "stop" and alarm.level == "critical":
+    def _agreed(self, levels: list[Level]) -> list[Level]:
+        """What the main process saw, on all of them: one that stopped by itself would leave the others waiting."""
+        if not isinstance(self.on_alarm, str) or self.trainer.accelerator.num_processes == 1:
+            return levels
+        return list(broadcast_object_list([levels])[0])
+
+    def _act(self, level: Level, control: TrainerControl) -> None:
+        if self.on_alarm == "stop" and level == "critical":
             control.should_training_stop = control.should_save = True
         elif self.on_alarm == "raise_kl":
             before = self.trainer.beta
             self.trainer.beta = min(10 * before, max(_MOST_BETA, before))
-            logger.warning(
-                "beta raised from %g to %g after the alarm at step %d", before, self.trainer.beta, alarm.step
-            )
+            logger.warning("beta raised from %g to %g after an alarm", before, self.trainer.beta)
 
     def _log_metrics(self, record: LookRecord) -> None:
         """Into TRL's own metrics, which go to all of its trackers."""
@@ -246,7 +276,7 @@ class CollapseMonitor(TrainerCallback):
         }
 
     def _report(self) -> None:
-        if not self.monitor.looks:
+        if self.monitor.last is None:  # nothing new: the page of a run that is resumed at its end stays
             return
         name = Path(self.trainer.args.output_dir).name
         try:

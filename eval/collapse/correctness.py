@@ -87,7 +87,9 @@ def choose(spec: str | None, samples: Samples) -> tuple[Correctness | None, str]
     binary = [name for name, column in zip(samples.components, samples.rewards.T, strict=True) if _is_binary(column)]
     likely = [name for name in binary if _LIKELY.search(name)] if len(binary) > 1 else binary
     if len(likely) == 1:
-        return Correctness(likely[0]), f"A sample counts as correct by its component {likely[0]!r}, which was guessed."
+        # Partial credit may come later, and a guess must not stop the monitor then.
+        guess = Correctness(likely[0], 1.0)
+        return guess, f"A sample counts as correct if {guess.words}, which was guessed."
     return None, (
         f"Nothing says which samples are correct (components: {', '.join(samples.components) or 'none'}), so accuracy, "
         "pass@k and a verdict are missing. Name a component, as correct='accuracy_reward' or correct='score>=0.5'."

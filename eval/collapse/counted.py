@@ -46,6 +46,23 @@ class Counted:
         right = np.bincount(self.groups.index[self.correct == 1], minlength=num)
         return np.bincount(self.groups.index[known], minlength=num), right
 
+    @cached_property
+    def panel_units(self) -> NDArray[np.int64]:
+        """(C,) the unit of evidence that each completion belongs to, where all looks are of one panel of prompts.
+
+        A completion is a unit of its own if all prompts have as many. Else a prompt's are dealt out to as many units as
+        the least of them has completions: every prompt must weigh the same, or a prompt that was sampled more often
+        would move the mean without any change of the policy.
+        """
+        _, one_of_each = np.unique(self.groups.completions, return_index=True)
+        prompts = self.groups.index[one_of_each]
+        sizes = np.bincount(prompts)
+        order = np.argsort(prompts, kind="stable")
+        place = np.empty(len(prompts), dtype=np.int64)  # of a completion among those of its prompt
+        place[order] = np.arange(len(prompts)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        least = int(sizes.min())
+        return np.asarray(prompts * least + place % least)
+
     def solved(self, k: int) -> dict[str, float]:
         """Prompt id -> unbiased pass@k, for prompts with k graded samples."""
         totals, right = self.graded

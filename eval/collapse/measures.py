@@ -14,18 +14,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from eval.collapse.counted import Counted
 from eval.collapse.records import Effective, PassAtK, Range
 from eval.collapse.tally import Tally
 from eval.diversity import effective_numbers, vendi_score, within_collision
-from eval.evidence import bands
 from eval.hypervolume import pool_hypervolume
 from eval.metrics import pool_l1
 from eval.prompt_curves import prompt_curves
+from vpo.evidence import bands
 
 Array = NDArray[np.float64]
-_Z = 1.96
+_TAIL = 0.025  # on either side of an interval
 _TASTES = 64
 _VENDI_PROMPTS, _VENDI_SAMPLES = 16, 16
 _MOST_RANGES = 24  # labels that get a band; the rest, rare ones, only their share
@@ -55,7 +56,9 @@ def accuracy_ranges(tally: Tally) -> dict[str, Range]:
 def ratio(above: NDArray[np.int64], below: NDArray[np.int64]) -> Range | None:
     """Ratio of two sums over prompts with a 95% interval, clipped to [0, 1]; None if the lower sum is 0.
 
-    No interval from fewer than two prompts with something below, or where they all agree, which only looks certain.
+    Where it is 0 or 1 in all of n prompts, the spread only looks like 0: the interval then reaches to what n prompts
+    would all hide with probability .025, ``1 - .025 ** (1 / n)`` (Clopper and Pearson 1934, for numbers in [0, 1]). No
+    interval from fewer than two prompts with something below, or where all agree on another ratio.
     """
     total = below.sum()
     if total == 0:
@@ -64,9 +67,13 @@ def ratio(above: NDArray[np.int64], below: NDArray[np.int64]) -> Range | None:
     num = int((below > 0).sum())
     residual = above - mean * below
     spread = math.sqrt(float((residual**2).sum()) * num / max(num - 1, 1)) / float(total)
-    if num < 2 or spread == 0.0:
+    if num < 2 or (spread == 0.0 and 0 < mean < 1):
         return Range(mean)
-    return Range(mean, max(0.0, mean - _Z * spread), min(1.0, mean + _Z * spread))
+    if spread == 0.0:
+        hidden = 1 - _TAIL ** (1 / num)
+        return Range(mean, 0.0, hidden) if mean == 0 else Range(mean, 1 - hidden, 1.0)
+    half = _quantile(num) * spread
+    return Range(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
 def mean_range(values: Array) -> Range | None:
@@ -76,7 +83,7 @@ def mean_range(values: Array) -> Range | None:
     mean = float(values.mean())
     if len(values) < 2:
         return Range(mean)
-    half = _Z * float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = _quantile(len(values)) * float(values.std(ddof=1)) / math.sqrt(len(values))
     return Range(mean, mean - half, mean + half)
 
 
@@ -107,7 +114,7 @@ def pass_at_ks(look: Counted, base: Mapping[int, Mapping[str, float]]) -> dict[s
         if estimate is None:
             continue
         shared = [prompt for prompt in now if prompt in base.get(k, {})]
-        if shared:
+        if 2 * len(shared) >= len(now):  # of a few of them, the base's number would stand beside another panel's
             before = np.array([base[k][prompt] for prompt in shared])
             difference = mean_range(np.array([now[prompt] for prompt in shared]) - before)
             found[str(k)] = PassAtK(_clipped(estimate), float(before.mean()), difference)
@@ -184,6 +191,11 @@ def text_measures(look: Counted, with_vendi: bool) -> dict[str, Any]:
             str(label): float(samples.depths[known & (labels == label)].mean()) for label in np.unique(labels[known])
         }
     return found
+
+
+def _quantile(num: int) -> float:
+    """Student's, of the mean of ``num`` prompts: 2.36 of eight, where 1.96 would promise too much."""
+    return float(stdtrit(num - 1, 1 - _TAIL))
 
 
 def _around(estimate: float, low: float, high: float) -> tuple[float, float]:

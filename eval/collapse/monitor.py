@@ -13,16 +13,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from eval.alarms import ASSUMPTION, Alarm, AlarmPanel, Channel, FalseAlarms
-from eval.collapse.actions import suggest
+from eval.alarms import AlarmPanel, Channel, FalseAlarms
 from eval.collapse.ahead import Labels, join_labels
 from eval.collapse.counted import Counted, count
-from eval.collapse.measures import accuracy_ranges, effective, pass_at_ks, reward_space, share_ranges, text_measures
+from eval.collapse.measured import measured
 from eval.collapse.quantities import BASE_ALPHA, Thresholds, quantity_values
+from eval.collapse.raised import alarm_record
 from eval.collapse.records import AlarmRecord, LookRecord, Quantity
 from eval.collapse.reference import Reference, set_reference
-from eval.collapse.sentences import what_moved
-from eval.collapse.verdicts import Standing, is_critical, judge
+from eval.collapse.verdicts import Standing, judge
 from eval.samples import Facet, Samples, merge
 from eval.sources.sampling import PROMPT_TEMPLATE, sampling_change
 
@@ -52,6 +51,8 @@ class Monitor:
         base_record: Look 0; None where the first look is the reference.
         reference: Fixed at the first look; None before.
         num_samples: Samples seen, of looks that are complete.
+        recent: The last looks that can be held against the reference, oldest first; none yet after a resumption.
+        last: The last look, whatever it can be held against.
 
     Raises:
         ValueError: No facet ``format``, two of one name, ``every`` below 1, or ``prompts`` is another word.
@@ -93,7 +94,9 @@ class Monitor:
         self.reference: Reference | None = None
         self.num_samples = 0
         self.recent: deque[Counted] = deque(maxlen=_WINDOW)
+        self.last: Counted | None = None
         self._panel: AlarmPanel | None = None
+        self._prompts: set[str] = set()  # of the panel
         self._first: Samples | None = None  # whose prompt template the others should have
         self._pending: list[tuple[Samples, Labels | None]] = []
 
@@ -128,18 +131,33 @@ class Monitor:
             self.set_reference(samples)
         assert self.reference is not None
         known = self.reference.counted.samples.components
-        if known and samples.components != known:  # of no answer that could be read, a log does not know them yet
+        # Of a step without one answer that could be read, a log does not know them.
+        if known and samples.components and samples.components != known:
             raise ValueError(
                 f"step {samples.step} has components {list(samples.components)}, before there were "
                 f"{list(known)}: a reward function was added, left out or renamed "
                 "in the middle of the run. Look at the two parts as two runs."
             )
+        self._see_prompts(samples)
+        samples = self.reference.comparable(samples)
         look = count(samples, self.facets, self.reference.correctness, join_labels([labels for _, labels in parts]))
-        self.recent.append(look)
+        self.last = look
         self.num_samples += len(samples)
         record = self._record(look, dict(settings or {}))
         self.looks.append(record)
         return record
+
+    def _see_prompts(self, samples: Samples) -> None:
+        """See that a panel is one: what is shared by a prompt's samples is luck, unless all looks have the same."""
+        if self.prompts != "panel":
+            return
+        found = set(samples.prompt_ids)
+        self._prompts = self._prompts or found
+        if strange := found - self._prompts:
+            raise ValueError(
+                f"step {samples.step} has {len(strange)} of {len(found)} prompts that the first look lacks, expected "
+                "one panel of prompts for all looks. If each look draws its own, they are 'fresh' (--prompts fresh)."
+            )
 
     def set_reference(self, first: Samples) -> None:
         """Fix reference, facets and bounds; ``first`` are the samples of the first look."""
@@ -173,7 +191,7 @@ class Monitor:
     @property
     def guarantee(self) -> str:
         """How often an alarm may be false, in words."""
-        words = self.false_alarms.guarantee
+        words = self.false_alarms.guarantee_after(self._panel.looks if self._panel else 0)
         quantities = self.reference.quantities if self.reference else []
         if any(each.kind.endswith("coverage") for each in quantities):
             words += f" To this comes {BASE_ALPHA:.0%} for the base model's pass@k being taken too high."
@@ -188,15 +206,22 @@ class Monitor:
 
     def verdict(self) -> tuple[Any, str]:
         """Verdict and its reason at the last looks."""
-        if self.reference is None or not self.recent:
+        if self.reference is None or not self.looks:
             return "insufficient data", "There was no look yet."
+        if not self.recent and self.last is None:
+            return "insufficient data", "There was no look since the run was resumed."
+        if not self.recent:
+            return "insufficient data", (
+                f"No look of {len(self.looks)} can be held against the {self.reference.words}: it is the reference "
+                "itself, or was sampled otherwise."
+            )
         evidence = self._panel.logs if self._panel else {}
         return judge(self.standing(), self.named, evidence, self.thresholds)
 
     def standing(self) -> Standing:
         """Base and now."""
         assert self.reference is not None
-        return Standing(self.reference.counted, list(self.recent))
+        return Standing(self.reference.counted, list(self.recent), self.prompts == "panel")
 
     def _record(self, look: Counted, settings: dict[str, Any]) -> LookRecord:
         assert self.reference is not None and self._panel is not None
@@ -211,14 +236,13 @@ class Monitor:
         alarm = None
         gains: dict[str, Any] = {}
         if not changed and not (self.reference.is_first_look and number == 1):
-            values = quantity_values(self.reference.quantities, look, self.reference.solved, self.prompts == "panel")
-            alarm = self._panel.look(look.samples.step, values)
+            self.recent.append(look)
+            alarm = self._alarm(look, number, settings)
             gains = {name: each.tolist() for name, each in self._panel.gains.items()}
-            if alarm is not None:
-                self.alarms.append(self._alarm(alarm, look, number, settings, values))
+            self.alarms += [alarm] if alarm else []
         logs = {name: value for name, value in self._panel.logs.items() if np.isfinite(value)}
         total = self._panel.log_evidence
-        measured = self._measured(look, number, settings, _ALPHA / (number * (number + 1)))
+        measures = self._measured(look, number, settings, _ALPHA / (number * (number + 1)))
         fields = {
             "evidence": logs,
             "log_evidence": total if np.isfinite(total) else None,
@@ -227,7 +251,7 @@ class Monitor:
             "warnings": warnings,
             "state": {"gains": gains},
         }
-        return LookRecord(**{**vars(measured), **fields})
+        return LookRecord(**{**vars(measures), **fields})
 
     def _sampling_change(self, samples: Samples) -> str | None:
         """What differs from the reference; prompt templates, read off prompts, are compared within one log alone."""
@@ -241,57 +265,28 @@ class Monitor:
         return sampling_change(self._first, samples)
 
     def _measured(self, look: Counted, number: int, settings: dict[str, Any], alpha: float) -> LookRecord:
-        samples = look.samples
-        texts = text_measures(look, self.with_vendi)
-        if "entropy" in settings:  # of a trainer that knows it for the step, not sample by sample
-            texts.setdefault("entropy", float(settings["entropy"]))
-        return LookRecord(
-            number=number,
-            step=samples.step,
-            epoch=samples.epoch,
-            num_prompts=len(look.groups.ids),
-            num_samples=len(samples),
-            shares={name: share_ranges(tally, alpha) for name, tally in look.tallies.items()},
-            accuracy={name: found for name, tally in look.tallies.items() if (found := accuracy_ranges(tally))},
-            effective={name: effective(tally, alpha) for name, tally in look.tallies.items()},
-            pass_at_k=pass_at_ks(look, self.reference.solved if number and self.reference else {}),
-            settings={
-                name: value for name, value in {**samples.sampling, **settings}.items() if _is_setting(name, value)
-            },
-            **reward_space(look, self.w_star),
-            **texts,
-        )
+        solved = self.reference.solved if number and self.reference else {}
+        return measured(look, number, settings, alpha, solved, self.w_star, self.with_vendi)
 
-    def _alarm(
-        self, alarm: Alarm, look: Counted, number: int, settings: dict[str, Any], values: Mapping[str, Any]
-    ) -> AlarmRecord:
+    def _alarm(self, look: Counted, number: int, settings: dict[str, Any]) -> AlarmRecord | None:
+        """Take in the evidence of a look: an alarm if it names something new, or what it named has become critical."""
         assert self.reference is not None and self._panel is not None
         quantities = {each.name: each for each in self.reference.quantities}
-        named = [quantities[name] for name in alarm.channels]
-        known = [*self.named, *named]
-        standing = self.standing()
-        standing = replace(standing, now=standing.latest[::-1])  # what came before the change would only dilute it
-        verdict, why = judge(standing, known, self._panel.logs, self.thresholds)
-        critical = is_critical(standing, verdict, known)
-        return AlarmRecord(
-            look=number,
-            step=alarm.step,
-            epoch=look.samples.epoch,
-            level="critical" if critical else "warning",
-            quantities=list(alarm.channels),
-            sentence=what_moved(named, values),
-            log_evidence=alarm.log_evidence,
-            log_threshold=alarm.log_threshold,
-            guarantee=self.guarantee,
-            assumption=ASSUMPTION,
-            verdict=verdict,
-            why=why,
-            actions=suggest(verdict, self.trainer, settings, alarm.step),
+        values = quantity_values(self.reference.quantities, look, self.reference.solved, self.prompts == "panel")
+        alarm = self._panel.look(look.samples.step, values)
+        if alarm is None and (not self.alarms or any(each.level == "critical" for each in self.alarms)):
+            return None
+        named = [quantities[name] for name in alarm.channels] if alarm else []
+        return alarm_record(
+            look,
+            number,
+            self.standing(),
+            named,
+            self.named,
+            values,
+            self._panel,
+            self.thresholds,
+            self.guarantee,
+            self.trainer,
+            settings,
         )
-
-
-def _is_setting(name: str, value: Any) -> bool:
-    """Whether something can stand in every record: numbers and names can, what was read off prompts cannot."""
-    if name == PROMPT_TEMPLATE:
-        return False
-    return isinstance(value, (int, float)) or (isinstance(value, str) and len(value) <= 80)

@@ -22,6 +22,7 @@ def watch(
     workers: int = 1,
     on_look: OnLook | None = None,
     on_alarm: OnAlarm | None = None,
+    examples: list[Example] | None = None,
 ) -> list[Example]:
     """Look at every step.
 
@@ -31,6 +32,7 @@ def watch(
         workers: Processes that label.
         on_look: Called with each record.
         on_alarm: Called with each alarm.
+        examples: Where typical samples are put as they are found, for whoever must not lose them to an error.
 
     Returns:
         Typical samples at the alarms.
@@ -38,7 +40,7 @@ def watch(
     Raises:
         ValueError: There is not a single sample, or as :meth:`Monitor.look`.
     """
-    examples: list[Example] = []
+    examples = [] if examples is None else examples
 
     def done(record: LookRecord | None, known: int) -> None:
         if record is None:

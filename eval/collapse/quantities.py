@@ -4,12 +4,14 @@ For every facet: the share of each label that the base model uses, the share of 
 samples of a prompt have one label. Beside them: broken samples, and prompts that k samples no longer solve. A bound is
 where a change begins to matter, not where it begins; it is a number that an alarm names, and the guarantee is about it.
 
-Shape letters: N samples, P prompts, U units (prompts, or completions on a panel).
+Means are over *units*: prompts, or on a panel completions. The base and every look are measured in the same units, or
+the mean that is tested would not be the one that is bounded.
+
+Shape letters: N samples, P prompts, C completions, U units.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from eval.collapse.counted import Counted
 from eval.collapse.records import Quantity
 from eval.diversity import effective_numbers, within_collision
-from eval.evidence import band
+from vpo.evidence import band
 
 Array = NDArray[np.float64]
 _MOST = 0.995  # a bound above could not be refuted by any number of samples that one has
@@ -59,40 +61,54 @@ class Thresholds:
             raise ValueError(f"silence is {self.silence}: expected an effective number, 1 or more.")
 
 
-def choose_quantities(reference: Counted, thresholds: Thresholds, shares_prompts: bool) -> list[Quantity]:
+def choose_quantities(
+    reference: Counted,
+    thresholds: Thresholds,
+    shares_prompts: bool,
+    first: Counted | None = None,
+    is_panel: bool = False,
+) -> list[Quantity]:
     """All that is watched of a run.
 
     Args:
         reference: The base model's samples, or the first look.
         thresholds: Where changes matter.
         shares_prompts: Whether looks will be of the reference's prompts, so that pass@k can be paired.
+        first: The first look, where it is not the reference: of it only prompts and sizes of groups are read.
+        is_panel: Whether all looks are of the first one's prompts, and completions are units.
     """
     found: list[Quantity] = []
+    by_unit = _by_panel_unit if is_panel else _by_prompt
     for facet, tally in reference.tallies.items():
-        shares = tally.shares
-        alpha, gamma, _ = effective_numbers(tally.counts)
+        labels = np.asarray(reference.labels[facet])
+        shares = {label: float(by_unit(reference, (labels == label).astype(float)).mean()) for label in tally.labels}
+        _, gamma, _ = effective_numbers(tally.counts)
         watched = [label for label, share in shares.items() if share >= thresholds.least_share]
-        if math.isfinite(gamma) and gamma >= thresholds.silence:
+        if gamma >= thresholds.silence:  # not so of a single prompt, whose gamma is NaN
             for label in watched:
                 bound = _share_bound(shares[label], thresholds)
                 if bound is not None:
                     meaning = f"share of samples with {facet} {label!r}"
                     found.append(Quantity(f"{facet}: {label}", facet, bound, shares[label], meaning, label=label))
         rest = max(0.0, 1 - sum(shares[label] for label in watched))
-        meaning = f"share of samples with another {facet} than those that the reference uses"
+        meaning = f"share of samples with another {facet} than those that the reference commonly has"
         bound = min(rest + thresholds.rise, (1 + rest) / 2)
         if bound < _MOST:
             found.append(Quantity(f"{facet}: others", facet, bound, rest, meaning, "others", known=watched))
-        if math.isfinite(alpha) and alpha >= thresholds.silence:
+        pairs = within_collision(tally.counts)
+        pairs = pairs[~np.isnan(pairs)]
+        agree = float(pairs.mean()) if pairs.size else 1.0
+        alpha = 1 / (agree or band(pairs, 2 * BASE_ALPHA)[1])  # where no two agree, what so many prompts would hide
+        if alpha >= thresholds.silence:
             bound = 1 / (1 + thresholds.narrowing * (alpha - 1))
             meaning = f"chance that two samples of a prompt have one {facet} (1 / effective number)"
-            found.append(Quantity(f"{facet}: agreement", facet, bound, 1 / alpha, meaning, "collision"))
-    base = float(_by_prompt(reference, reference.is_broken().astype(float)).mean())
+            found.append(Quantity(f"{facet}: agreement", facet, bound, agree, meaning, "collision"))
+    base = float(by_unit(reference, reference.is_broken().astype(float)).mean())
     bound = min(base + thresholds.broken, (1 + base) / 2)
     meaning = "share of samples that are empty, cut off or run out in repetition"
     if bound < _MOST:
         found.append(Quantity("broken", "", bound, base, meaning, "broken"))
-    return [*found, *_coverage(reference, thresholds, shares_prompts)]
+    return [*found, *_coverage(reference, thresholds, shares_prompts, first, is_panel)]
 
 
 def _share_bound(base: float, thresholds: Thresholds) -> float | None:
@@ -101,20 +117,30 @@ def _share_bound(base: float, thresholds: Thresholds) -> float | None:
     return bound if bound < _MOST else None
 
 
-def _coverage(reference: Counted, thresholds: Thresholds, shares_prompts: bool) -> list[Quantity]:
-    """pass@k at the largest k that half of the base's samples of a prompt allow: beyond, its estimate is too noisy."""
-    ks = [k for k in reference.ks if k == 1 or 2 * k <= np.median(reference.graded[0])]
+def _coverage(
+    reference: Counted, thresholds: Thresholds, shares_prompts: bool, first: Counted | None, is_panel: bool
+) -> list[Quantity]:
+    """pass@k at the largest k that half of a prompt's samples allow: beyond, its estimate is too noisy.
+
+    Half of the fewer ones, of the base's and the looks': of eight samples nobody can tell pass@32. A panel may hold a
+    few of the base's prompts only, and how well these are known is what the allowance is about.
+    """
+    sizes = [float(np.median(each.graded[0])) for each in (reference, first) if each is not None]
+    ks = [k for k in reference.ks if k == 1 or 2 * k <= min(sizes)]
     if not ks:
         return []
     k = ks[-1]
-    solved = np.array(list(reference.solved(k).values()))
+    known = reference.solved(k)
+    asked = set(known) if first is None or not (is_panel and shares_prompts) else set(first.groups.ids)
+    solved = np.array([value for prompt, value in known.items() if prompt in asked])
     mean = float(solved.mean())
     allowance = mean - band(solved, 2 * BASE_ALPHA)[0]  # one end of the band is used
     drop = thresholds.coverage + allowance
     name = f"coverage (pass@{k})"
     if shares_prompts:  # (1 + base - now) / 2 of each prompt, which lies in [0, 1]
         meaning = f"prompt by prompt, (1 + base's pass@{k} - pass@{k}) / 2"
-        return [Quantity(name, "", min((1 + drop) / 2, _MOST), 0.5, meaning, "paired coverage", k=k)]
+        bound = (1 + drop) / 2
+        return [Quantity(name, "", bound, 0.5, meaning, "paired coverage", k=k)] if bound < _MOST else []
     meaning = f"chance that {k} samples do not solve a prompt"
     bound = 1 - mean + drop
     return [Quantity(name, "", bound, 1 - mean, meaning, "coverage", k=k)] if bound < _MOST else []
@@ -133,7 +159,7 @@ def quantity_values(
     """
     found: dict[str, Array] = {}
     labels = {facet: np.asarray(each) for facet, each in look.labels.items()}
-    by_unit = _by_completion if of_samples else _by_prompt
+    by_unit = _by_panel_unit if of_samples else _by_prompt
     for each in quantities:
         if each.kind == "share":
             found[each.name] = by_unit(look, (labels[each.facet] == each.label).astype(float))
@@ -159,7 +185,8 @@ def _by_prompt(look: Counted, values: Array) -> Array:
     return np.asarray(np.bincount(look.groups.index, values, len(look.groups.ids)) / look.groups.sizes)
 
 
-def _by_completion(look: Counted, values: Array) -> Array:
-    """(C,) means of a completion's samples."""
-    of = look.groups.completions
-    return np.asarray(np.bincount(of, values) / np.bincount(of))
+def _by_panel_unit(look: Counted, values: Array) -> Array:
+    """(U,) means of the completions that make a unit of a panel, see :attr:`Counted.panel_units`."""
+    of, units = look.groups.completions, look.panel_units
+    completions = np.bincount(of, values) / np.bincount(of)
+    return np.asarray(np.bincount(units, completions) / np.bincount(units))

@@ -58,7 +58,7 @@ class PassAtK:
 
     Attributes:
         now: Over the look's prompts.
-        base: The base model's, over the prompts that both have; None without base samples of them.
+        base: The base model's, over the prompts that both have; None without base samples of half of them.
         difference: now - base on those prompts, paired, with a 95% interval over prompts.
     """
 

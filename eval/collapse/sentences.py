@@ -36,7 +36,7 @@ def _sentence(quantity: Quantity, values: NDArray[np.float64] | None) -> str:
         what = f"{quantity.facet.capitalize()} {quantity.label!r} has {now:.0%} of samples"
         return f"{what} ({base:.0%} at the reference, bound {bound:.0%})."
     if quantity.kind == "others":
-        what = f"{now:.0%} of samples have another {quantity.facet} than those of the reference"
+        what = f"{now:.0%} of samples have another {quantity.facet} than those that the reference commonly has"
         return f"{what} ({base:.0%} there, bound {bound:.0%})."
     if quantity.kind == "collision":
         what = f"A prompt's samples show {_inverse(now)} effective {quantity.facet}s"

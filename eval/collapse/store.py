@@ -98,7 +98,10 @@ class MonitorStore:
                     f"{self.folder} was begun with the facets {sorted(content['facets'])}, without {facet.name!r}: "
                     "resume with the same ones, or name another folder."
                 )
-            facet.restore(content["facets"][facet.name])
+            try:
+                facet.restore(content["facets"][facet.name])
+            except ValueError as error:
+                raise ValueError(f"{self.folder}: {error}") from error
         correctness = None if content["correctness"] is None else Correctness(**content["correctness"])
         counted = count(_read_samples(self.folder / "reference.parquet"), facets, correctness)
         quantities = [from_json(Quantity, json.dumps(each)) for each in content["quantities"]]

@@ -33,10 +33,12 @@ class Standing:
     Attributes:
         base: The reference.
         now: The last looks, oldest first, one at least: accuracies and pass@k need many samples.
+        is_panel: Whether completions are units, in which bounds were set then.
     """
 
     base: Counted
     now: Sequence[Counted]
+    is_panel: bool = False
 
     @property
     def latest(self) -> list[Counted]:
@@ -66,7 +68,10 @@ class Standing:
         )
 
     def difference(self, k: int) -> Range | None:
-        """Now - base in pass@k: paired over the prompts that both have, else of the two means; None without either."""
+        """Now - base in pass@k; None where one is not known.
+
+        Paired over the prompts that both have, if these are half of one's; else of the two means.
+        """
         before = self.base.solved(k)
         parts: dict[str, list[float]] = {}
         for look in self.now:
@@ -74,7 +79,7 @@ class Standing:
                 parts.setdefault(prompt, []).append(value)
         now = {prompt: float(np.mean(values)) for prompt, values in parts.items()}
         shared = [prompt for prompt in now if prompt in before]
-        if len(shared) >= _LEAST_PROMPTS:
+        if len(shared) >= max(_LEAST_PROMPTS, min(len(before), len(now)) / 2):
             return mean_range(np.array([now[prompt] - before[prompt] for prompt in shared]))
         first, second = (mean_range(np.array(list(each.values()))) for each in (before, now))
         if first is None or second is None or first.lo is None or second.lo is None:
@@ -124,24 +129,36 @@ def judge(
     named = _still_above(standing, named)
     if not named:
         return "no change", f"What alarms named is back within its bounds: {moved}."
+    if all(each.facet not in ("", facet) for each in named):  # the verdict is about formats, whatever moved beside them
+        moved = f"no {facet} is named, but {', '.join(sorted({each.facet for each in named}))}; {moved}"
     was_broken = float(standing.base.is_broken().mean())
     is_broken = float(np.mean([look.is_broken().mean() for look in standing.latest]))
     if any(each.kind == "broken" for each in named):
         return "degenerate", f"Empty, cut off or endless samples went from {was_broken:.0%} to {is_broken:.0%}."
     if standing.base.correct is None:
         return "insufficient data", f"{moved}; without a measure of correctness nothing says whether that is good."
-    first, largest = standing.difference(1), standing.difference(standing.largest_k)
-    change = f"{moved}; pass@1 {_signed(first)}, pass@{standing.largest_k} {_signed(largest)} against the base"
+    k = standing.largest_k
+    if not k:
+        return "insufficient data", f"{moved}; it is not known which samples of the base or of now are correct."
+    first, largest = standing.difference(1), standing.difference(k)
+    change = f"{moved}; pass@1 {_signed(first)}, pass@{k} {_signed(largest)} against the base"
     if rival := _better_rival(standing, facet, winner):
         return "wrong winner", f"{change}; {rival}."
     lost = any(each.kind.endswith("coverage") and evidence.get(each.name, 0.0) >= _STRONG for each in named)
     if lost or (largest is not None and largest.hi is not None and largest.hi < 0):
-        return "costly collapse", f"{change}: fewer prompts are solved by {standing.largest_k} samples than before."
+        return "costly collapse", f"{change}: fewer prompts are solved by {k} samples than before."
     if first is None or largest is None:
         return "insufficient data", f"{change}: too few samples to compare pass@k."
     if first.lo is not None and first.lo > 0 and largest.lo is not None and largest.lo <= 0:
-        return "sharpening", f"{change}: single samples got better, the best of {standing.largest_k} did not."
-    return "benign selection", f"{change}; no other format was more often right."
+        return "sharpening", f"{change}: single samples got better, the best of {k} did not."
+    if not _was_ever_right(standing):
+        return "insufficient data", f"{change}: nothing was right, before or after, so no cost could show."
+    if largest.lo is None or largest.est < -thresholds.coverage:
+        return "insufficient data", f"{change}: too few prompts to tell whether that is a loss."
+    return (
+        "benign selection",
+        f"{change}: no loss shows, and no format that was given up was clearly better.",
+    )
 
 
 def is_critical(standing: Standing, verdict: Verdict, named: Sequence[Quantity], facet: str = "format") -> bool:
@@ -172,7 +189,7 @@ def _still_above(standing: Standing, named: Sequence[Quantity]) -> list[Quantity
     solved = {each.k: standing.base.solved(each.k) for each in named if each.k}
     found: dict[str, list[float]] = {}
     for look in standing.latest:
-        for name, values in quantity_values(named, look, solved, False).items():
+        for name, values in quantity_values(named, look, solved, standing.is_panel).items():
             found.setdefault(name, []).append(float(values.mean()))
     return [each for each in named if each.name not in found or float(np.mean(found[each.name])) > each.bound]
 
@@ -208,6 +225,10 @@ def _better_rival(standing: Standing, facet: str, winner: str) -> str:
                 f"the time at the base, {winner!r} {mine.est:.0%}"
             )
     return ""
+
+
+def _was_ever_right(standing: Standing) -> bool:
+    return any(bool(each.graded[1].any()) for each in (standing.base, *standing.now))
 
 
 def _accuracy(tallies: Sequence[Tally], label: str) -> Range | None:

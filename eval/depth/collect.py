@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -76,6 +76,11 @@ class Plan:
         if not self.target_kl > 0:
             raise ValueError(f"target_kl is {self.target_kl}: expected nats a token above 0. Use 0.01.")
 
+    def up_to(self, loops: int) -> Plan:
+        """The same with fewer loops: 2 or more, to which the cap and the Jacobians are moved down."""
+        looked_at = tuple(sorted({min(loop, loops) for loop in self.jacobian_loops}))
+        return replace(self, loops=loops, cap=min(self.cap, loops), jacobian_loops=looked_at)
+
 
 @dataclass(frozen=True)
 class LocalNumbers:
@@ -138,7 +143,7 @@ def collect(
         progress: Called with what is about to be done.
 
     Raises:
-        ValueError: There is no batch, or its states are not finite at the first loop.
+        ValueError: There is no batch.
     """
     if not batches:
         raise ValueError("there is no batch: expected one at least. Give text of two tokens or more.")
@@ -197,16 +202,17 @@ def _look_closer(
     progress: Callable[[str], None],
 ) -> list[LocalNumbers]:
     """What is too dear for all tokens: attention, fresh starts and the Jacobian, on the longest sequences."""
-    batch = batches[-1]  # the longest ones stand last
-    few = slice(0, 2)
+    batch = max(batches, key=lambda each: int(each.mask.sum(1).max()))
+    longest = batch.mask.sum(1).argsort(descending=True, stable=True)
     if plan.attention_tokens > 1:
         progress("attention")
+        few = longest[:2]
         ids, mask = batch.ids[few, : plan.attention_tokens], batch.mask[few, : plan.attention_tokens]
         weights = probe.attention(ids, mask, plan.loops)
         if weights is not None:
             per_loop["attention_change"] = attention_change(weights, mask)
             per_loop["head_similarity"] = head_similarity(weights, mask)
-    ids, mask = batch.ids[:1, : plan.jacobian_tokens], batch.mask[:1, : plan.jacobian_tokens]
+    ids, mask = batch.ids[longest[:1], : plan.jacobian_tokens], batch.mask[longest[:1], : plan.jacobian_tokens]
     trajectory = probe.trajectory(ids, mask, plan.loops)
     step = probe.loop(ids, mask)
     progress("fresh starts")

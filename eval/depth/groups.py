@@ -5,7 +5,8 @@ Shape letters: N tokens, R loops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -86,6 +87,17 @@ def depth_groups(
             )
         )
     return groups
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names sorted as people count: numbers by their size, also those within a name ("level 2" before "level 10")."""
+
+    def place(name: str) -> tuple[bool, float, list[tuple[int, str]]]:
+        parts = [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+        is_number = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", name, re.IGNORECASE) is not None
+        return not is_number, float(name) if is_number else 0.0, parts
+
+    return sorted(names, key=place)
 
 
 def position_names(positions: ArrayLike) -> tuple[list[str], list[str]]:

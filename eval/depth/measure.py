@@ -15,8 +15,9 @@ from torch import Tensor
 
 from eval.depth.batches import PassageBatch
 from eval.depth.collect import Collected, Plan, collect
-from eval.depth.groups import QUARTERS, depth_groups, position_names, quarter_names
+from eval.depth.groups import QUARTERS, depth_groups, in_order, position_names, quarter_names
 from eval.depth.oracle import best_shares, oracle_depth, rank_correlation, regret
+from eval.depth.overflow import overflow
 from eval.depth.probe import DepthProbe
 from eval.depth.record import (
     AdviceRecord,
@@ -31,7 +32,7 @@ from eval.depth.record import (
 )
 from eval.depth.sweet_spot import Means, SweetSpot, by_sequence, step_gains, sweet_spot, token_means
 from eval.depth.verdict import advise
-from eval.report.data import finite
+from eval.report.data import finite, require_title
 from vpo.looped.stability import findings
 
 Array = NDArray[np.float64]
@@ -68,14 +69,19 @@ def measure_depth(
         The report; ``command``, ``created``, ``hardware``, ``data`` and the costs are for the caller to fill in.
 
     Raises:
-        ValueError: As :func:`~eval.depth.collect.collect`; the loss is not finite.
+        ValueError: There is no batch, fewer loops are asked for than the model was trained with, or a state overflows
+            before the second loop is through. A later overflow is a finding, and the loops before it are reported.
     """
+    require_title(title)  # before minutes of measuring
     if probe.trained_loops > plan.loops:
         raise ValueError(
             f"loops is {plan.loops}, but the model was trained with {probe.trained_loops} and may choose as many: run "
             f"at least those (--loops {probe.trained_loops})."
         )
     raw = collect(probe, batches, plan, progress)
+    if (lost := overflow(raw)) is not None:
+        plan = plan.up_to(lost.sound)
+        raw = collect(probe, batches, plan, progress)
     progress("intervals")
     losses = raw.loops.cross_entropy.numpy()
     sums, counts = _by_sequence(raw, losses)
@@ -83,10 +89,11 @@ def measure_depth(
     tolerances = _tolerances(raw, plan)
     within = [row for row in tolerances if row.kl <= plan.target_kl]
     chosen = within[-1] if within else None
-    choices, depths, rule = _choices(probe, raw, plan, spot, None if chosen is None else chosen.tol)
+    choices, shown = _choices(probe, raw, plan, spot, None if chosen is None else chosen.tol)
     last = raw.local[-1] if raw.local else None
     per_loop = {
         **raw.per_loop,
+        "finite": raw.per_loop["finite"] if lost is None else [1 - lost.share],
         "cross_entropy": losses.mean(1).tolist(),
         "kl": raw.loops.kl_previous.mean(1).tolist(),
     }
@@ -134,9 +141,9 @@ def measure_depth(
         chosen_tol=None if chosen is None else chosen.tol,
         target_kl=plan.target_kl,
         choices=choices,
-        groups=_groups(raw, depths, rule),
+        groups={} if shown is None else _groups(raw, shown),
         advice=[AdviceRecord(each.kind, each.text, each.settings) for each in advice],
-        notes=[*probe.notes, *_notes(raw, plan, chosen is None, len(counts))],
+        notes=[*([] if lost is None else [lost.text]), *probe.notes, *_notes(raw, plan, chosen is None, len(counts))],
     )
 
 
@@ -183,7 +190,10 @@ def _solved(raw: Collected, plan: Plan) -> Series:
 
 
 def _tolerances(raw: Collected, plan: Plan) -> list[ToleranceRecord]:
-    sums, counts = _by_sequence(raw, raw.rules.kl_capped)
+    usable = [k for k in _usable(raw) if k < len(plan.tols)]
+    if not usable:
+        return []
+    sums, counts = _by_sequence(raw, raw.rules.kl_capped[usable])
     kl = token_means(sums, counts, plan.draws, seed=plan.seed)
     means = {
         "mean_depth": raw.depths.double().mean(1),
@@ -193,28 +203,35 @@ def _tolerances(raw: Collected, plan: Plan) -> list[ToleranceRecord]:
     }
     return [
         ToleranceRecord(
-            tol=float(tol),
-            kl=float(kl.mean[k]),
-            kl_lo=finite(kl.lo[k]),
-            kl_hi=finite(kl.hi[k]),
+            tol=float(plan.tols[k]),
+            kl=float(kl.mean[i]),
+            kl_lo=finite(kl.lo[i]),
+            kl_hi=finite(kl.hi[i]),
             **{name: float(values[k]) for name, values in means.items()},
         )
-        for k, tol in enumerate(plan.tols)
+        for i, k in enumerate(usable)
     ]
+
+
+def _usable(raw: Collected) -> list[int]:
+    """Rules without an overflow: one that is run may go deeper than the loops that are measured."""
+    is_finite = (raw.rules.cross_entropy.isfinite() & raw.rules.kl_capped.isfinite()).all(1)
+    return [k for k, each in enumerate(is_finite.tolist()) if each]
 
 
 def _choices(
     probe: DepthProbe, raw: Collected, plan: Plan, spot: SweetSpot, chosen_tol: float | None
-) -> tuple[list[ChoiceRecord], int, str]:
-    """Each rule against the oracle, and number and name of the rule whose depths are shown by group."""
+) -> tuple[list[ChoiceRecord], int | None]:
+    """Each rule against the oracle, and the number of the one whose depths are shown by group, if there is one."""
     losses = raw.loops.cross_entropy.numpy()
     oracle = oracle_depth(losses)
     shares, fixed = best_shares(losses), float(regret(losses[spot.loop - 1], losses).mean())
-    own = len(plan.tols)
-    asked = {own: f"own: {probe.own_rule}"}
+    own, usable = len(plan.tols), _usable(raw)
     # Without a tolerance within the target, the strictest one stands for halting at a fixed point.
     tol = plan.tols[0] if chosen_tol is None else chosen_tol
-    asked[plan.tols.index(tol)] = f"residual below {tol:g}, cap {plan.cap}"
+    halting = plan.tols.index(tol)
+    named = {own: f"own: {probe.own_rule}", halting: f"residual below {tol:g}, cap {plan.cap}"}
+    asked = {k: name for k, name in named.items() if k in usable}
     made = [
         ChoiceRecord(
             rule=name,
@@ -227,11 +244,11 @@ def _choices(
         )
         for k, name in asked.items()
     ]
-    shown = own if probe.is_adaptive else plan.tols.index(tol)
-    return made, shown, asked[shown]
+    shown = own if probe.is_adaptive and own in usable else halting
+    return made, shown if shown in usable else None
 
 
-def _groups(raw: Collected, rule: int, name: str) -> dict[str, list[GroupRecord]]:
+def _groups(raw: Collected, rule: int) -> dict[str, list[GroupRecord]]:
     """Depths of one rule by position, surprisal, format and difficulty."""
     depths, losses = raw.depths[rule].numpy(), raw.rules.cross_entropy[rule].numpy()
     oracle = oracle_depth(raw.loops.cross_entropy.numpy())
@@ -254,7 +271,7 @@ def _groups(raw: Collected, rule: int, name: str) -> dict[str, list[GroupRecord]
 def _difficulties(raw: Collected, losses: Array, owner: Array) -> tuple[list[str], Sequence[str] | None]:
     """As the data says; where it says nothing, the quarter of the passage's own mean loss."""
     if any(raw.difficulties):
-        return [raw.difficulties[i] or _UNSAID for i in owner], [*sorted(set(raw.difficulties) - {""}), _UNSAID]
+        return [raw.difficulties[i] or _UNSAID for i in owner], [*in_order(set(raw.difficulties) - {""}), _UNSAID]
     sums, counts = by_sequence(losses[None], owner, len(raw.kinds))
     names = iter(quarter_names(sums[:, 0] / counts))
     present = np.bincount(owner.astype(np.int64), minlength=len(raw.kinds)) > 0

@@ -120,13 +120,14 @@ class LoopedProbe:
     def settings(self, change: str, **values: Any) -> dict[str, Any]:
         """As :meth:`eval.depth.DepthProbe.settings`: fields of :class:`~vpo.looped.LoopedConfig` and of policies."""
         if change == "cap":
-            own = self.model.depth_policy
-            policy = FixedDepth(values["cap"])
-            return {"depth_policy": to_dict(replace(own, cap=values["cap"]) if isinstance(own, FixedPoint) else policy)}
+            is_halting = isinstance(self.model.depth_policy, FixedPoint)
+            policy = self._halting(None, values["cap"]) if is_halting else FixedDepth(values["cap"])
+            return {"depth_policy": to_dict(policy)}
         if change in ("halt", "damp"):
             halting = self._halting(values.get("tol"), values["cap"])
             size = min(halting.step_size, values.get("step_size", 1.0))
-            return {"depth_policy": to_dict(replace(halting, step_size=size))}
+            floor = halting.floor if halting.floor < size else size / 2
+            return {"depth_policy": to_dict(replace(halting, step_size=size, floor=floor))}
         if change == "scale":
             return {"scale_control": "norm" if self.model.config.scale_control == "match" else "match"}
         return {"training depth_policy": to_dict(RandomDepth(1, values["high"]))} if change == "train" else {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eval.collapse.json_form import from_json, to_json
-from eval.report.data import Number, finite
+from eval.report.data import Number, finite, require_title
 
 #: Raised when a field changes its meaning, so that an old report.json is refused and not misread.
 SCHEMA = 1
@@ -200,6 +200,9 @@ class DepthReport:
     seconds: Number = None
     peak_memory_gib: Number = None
     schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        require_title(self.title)
 
     def to_json(self) -> str:
         """JSON text, without NaN."""

@@ -18,8 +18,9 @@ from vpo.looped.stability import Finding
 #: time is what the bookkeeping takes on a narrow core).
 WORTHWHILE = 0.1
 
-_FIRST = ("diverges", "drifts", "oscillates", "unstable")
-_THEN = ("over_contracts", "past_trained_depth")
+#: Findings that call for a change, the first ones before any depth is chosen.
+FIRST = ("diverges", "drifts", "oscillates", "unstable")
+THEN = ("over_contracts", "past_trained_depth")
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,18 @@ def advise(
         # The Jacobian is that of one sequence's state, and the states of all texts did settle: said, but not urgent.
         findings = [each if each.kind != "unstable" else Finding("unstable_somewhere", each.text) for each in findings]
         by_kind.pop("unstable", None)
-    made = [_mended(by_kind[kind], spot, loops, step_size, cap, settings) for kind in _FIRST if kind in by_kind]
+    made = [_mended(by_kind[kind], spot, loops, step_size, cap, settings) for kind in FIRST if kind in by_kind]
     is_sound = not made
-    made += [_mended(by_kind[kind], spot, loops, step_size, cap, settings) for kind in _THEN if kind in by_kind]
-    made += _depth(spot, cap, loops, trained_loops, halting, settings)
-    if is_sound and not any(each.settings for each in made):
+    made += [_mended(by_kind[kind], spot, loops, step_size, cap, settings) for kind in THEN if kind in by_kind]
+    # Where the state overflows, more loops than were run have no number: they are no way out.
+    asks_for_more = spot.is_last and "diverges" not in by_kind
+    made += _depth(spot, cap, loops, trained_loops, halting, settings, asks_for_more)
+    if is_sound and not asks_for_more and not any(each.settings for each in made):
         text = (
             f"Keep the cap of {cap}: the sweet spot is {_where(spot)}, and no setting promises more at the same loss."
         )
         made.insert(0, Advice("keep", text))
-    rest = [each for each in findings if each.kind not in (*_FIRST, *_THEN)]
+    rest = [each for each in findings if each.kind not in (*FIRST, *THEN)]
     return made + [Advice(each.kind, each.text, _idle_cap(each, spot, cap, settings)) for each in rest]
 
 
@@ -89,11 +92,12 @@ def _mended(
     elif finding.kind in ("oscillates", "unstable"):
         # Half way to the bound: at the bound itself a state neither settles nor leaves.
         size = step_size / 2 if 0 < step_size < 1 else 0.5
-        change = settings("damp", cap=cap, step_size=round(size, 2)) if step_size != 0 else {}
-    elif finding.kind == "over_contracts":
-        change = settings("cap", cap=spot.loop)
+        change = settings("damp", cap=cap, step_size=float(f"{size:.2g}")) if step_size != 0 else {}
     else:
-        change = {**settings("cap", cap=spot.loop), **settings("train", high=loops)}
+        # Both say that late loops hurt: never a reason to raise the cap.
+        change = settings("cap", cap=spot.loop) if spot.loop < cap else {}
+        if finding.kind == "past_trained_depth":
+            change = {**change, **settings("train", high=loops)}
     return Advice(finding.kind, finding.text, change)
 
 
@@ -104,11 +108,12 @@ def _depth(
     trained_loops: int,
     halting: tuple[float, float] | None,
     settings: Callable[..., dict[str, Any]],
+    asks_for_more: bool,
 ) -> list[Advice]:
     """What the sweet spot says of the cap, and whether stopping token by token is worth it."""
     found = []
     where = f"The sweet spot is {_where(spot)}"
-    if spot.is_last:
+    if asks_for_more:
         text = f"{where}, the last one run: more might be better still. Measure with --loops {2 * loops}."
         found.append(Advice("more_loops", text))
     elif spot.loop < cap:

@@ -1,5 +1,8 @@
 """Where a text puts its answer: in a box, after four hashes, in a tag, in a phrase, in a return, as the last number.
 
+Four hashes and a blank are a heading in Markdown as well: they are an answer if a number stands there alone, or if
+nothing comes after that line.
+
 RL may keep the format of the working and still move all answers to one channel, and a grader that reads one channel
 only sees that as progress. Only the place is looked at, never whether anything right stands there.
 """
@@ -10,14 +13,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from eval.facets.masking import LONGEST
+from eval.facets.masking import FOUR_HASHES, LONGEST
 from eval.facets.remembered import Remembered
 from eval.samples import Samples
 
 # In order of precedence: the more explicit the mark, the earlier. First a passage that must be there, for speed.
 _CHANNELS: tuple[tuple[str, str, re.Pattern[str]], ...] = (
     ("boxed", "\\", re.compile(r"\\(?:boxed|fbox)\b")),
-    ("hashes", "####", re.compile(r"^[ \t]*+####[ \t]*\S", re.MULTILINE)),
+    ("hashes", "####", re.compile(rf"^[ \t]*+####(?!#)(?:{FOUR_HASHES}|[ \t]*\S[^\n]*+\s*+\Z)", re.MULTILINE)),
     ("tag", "<", re.compile(r"</?(?:answer|final_answer|final|result|solution)(?:_\d{1,4})?>", re.IGNORECASE)),
     ("json key", '"', re.compile(r"\"(?:final_)?(?:answer|result|solution)\"\s{0,20}:", re.IGNORECASE)),
     (

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.samples import Samples
+from eval.samples import Samples, require_samples
 
 
 class LengthFacet:
@@ -45,11 +45,7 @@ class LengthFacet:
         Raises:
             ValueError: There are no samples.
         """
-        if len(reference) == 0:
-            raise ValueError(
-                "the reference has no samples: expected the base model's, or those of the first look. Give steps that "
-                "hold at least one completion."
-            )
+        require_samples(reference)
         self.unit = "characters" if reference.tokens is None else "tokens"
         lengths = _lengths(reference, self.unit)
         within = np.quantile(lengths, np.arange(1, self.num_bins) / self.num_bins, method="inverted_cdf")

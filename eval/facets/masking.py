@@ -3,7 +3,8 @@
 Words that texts are built with - articles, connectives, keywords of code, names of LaTeX commands - stay, for they say
 how something is told; all others say what. After text distortion (Stamatatos 2017). Runs are drawn together, so that
 long sentences look like short ones. Raw texts of one prompt resemble each other more than texts of one format do:
-clusters of raw n-grams find the prompt (benchmarks/format_discovery.py).
+clusters of raw n-grams miss the format (benchmarks/format_discovery.py: a Rand index of .01 for characters and .20 for
+words, 1 after masking).
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import re
 
 LONGEST = 8192
 """Characters of a text that are looked at; what comes after them has no part in any reading of its structure."""
+
+FOUR_HASHES = r"[ \t]*+[-+$]?\d[\d,.]*+%?[ \t]*$|[^\s#]"
+"""What follows four hashes that mark an answer, as in GSM8K: a number alone, or no blank, which a heading needs."""
 
 STRUCTURAL = frozenset(
     """

@@ -4,8 +4,9 @@ A nested repetition such as ``(a+)+$`` takes time that doubles with every letter
 training run. A pattern is run on repetitions of what it is made of, with an end that spoils the match, at lengths that
 grow step by step; the first on which it is too slow refuses the pattern, long before it would hang. Quadratic time
 passes, for most patterns that begin with a repetition take it: two seconds at most on the longest text that rules see.
-This finds the usual mistakes; it is no proof. Two more guards: rules see at most :data:`LONGEST` characters, and no
-text that repeats one passage to the end, which is ``degenerate`` before any rule.
+Where time grows faster than that, as that of ``x.*y.*z`` on many x and y, lengths go up to the longest. This finds the
+usual mistakes; it is no proof. Two more guards: rules see at most :data:`LONGEST` characters, and no text that repeats
+one passage to the end, which is ``degenerate`` before any rule.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ _LONGEST_TRIED = 1024  # enough to tell quadratic time from worse
 _GROWTH = 1.25  # of the length: time that doubles with every letter must not hang between two lengths
 _LEAST_SECONDS = 0.02  # what is slower on a short text is worse than quadratic
 _SHORTEST = 10
+_STEEP = 2.4  # power of the length; what grows so is tried on longer texts as well
+_ESCAPED = re.compile(r"\\(?:x(?=..)|u(?=.{4})|U(?=.{8}))([0-9A-Fa-f]{8}|[0-9A-Fa-f]{4}|[0-9A-Fa-f]{2})")
+_BETWEEN_PASSAGES = re.compile(r"\(\?[^)]*?[:)=!]|\\[AbBdDsSwWZ]|\[\^?\]?[^\]]*\]|[.^$()|*+?]|\{[\d,]*\}")
 
 
 def seen_by_rules(text: str) -> str:
@@ -40,19 +44,44 @@ def slow_text(pattern: re.Pattern[str]) -> tuple[int, float] | None:
     Takes some ten milliseconds for an ordinary pattern and seconds for the worst. Time is the processor's own: a loaded
     machine refuses no pattern.
     """
-    literals = list(dict.fromkeys(re.findall(r"[A-Za-z0-9]+|[^\w\s]", pattern.pattern)))[:12]
-    units = [*dict.fromkeys([*_UNITS, *literals, *(first + second for first in literals[:4] for second in " a0")])]
-    length = _SHORTEST
-    while True:
-        allowed = max(_LEAST_SECONDS, MOST_SECONDS * (length / LONGEST) ** 2)
-        for unit in units:
-            body = (unit * (length // len(unit) + 1))[: length - 2]
-            for spoiler in _SPOILERS:
-                start = time.process_time()
-                pattern.search(body + spoiler)
-                seconds = time.process_time() - start
-                if seconds > allowed:
-                    return length, seconds
+    texts = [(unit, spoiler) for unit in _units(pattern.pattern) for spoiler in _SPOILERS]
+    before: dict[tuple[str, str], float] = {}
+    length, last = _SHORTEST, 0
+    while texts:
+        now = {}
+        for text in texts:
+            seconds = now[text] = _seconds(pattern, *text, length)
+            if seconds > max(_LEAST_SECONDS, _allowed(length)):
+                return length, seconds
         if length >= _LONGEST_TRIED:
-            return None
-        length = min(_LONGEST_TRIED, int(length * (_GROWTH if length < 300 else 2)) + 1)
+            steepest = (length / last) ** _STEEP
+            # Too slow on the longest text if time goes on to grow like the cube
+            texts = [
+                text
+                for text in texts
+                if now[text] > max(before[text] * steepest, _allowed(length) * length / LONGEST) and length < LONGEST
+            ]
+        before, last = now, length
+        length = int(length * (_GROWTH if length < 300 else 2)) + (length < _LONGEST_TRIED)
+        length = min(length, _LONGEST_TRIED if last < _LONGEST_TRIED else LONGEST)
+    return None
+
+
+def _units(written: str) -> list[str]:
+    """What texts are made of that may be slow: usual passages, and those of the pattern, one by one and joined."""
+    plain = _ESCAPED.sub(lambda code: chr(int(code[1], 16)), written)
+    literals = list(dict.fromkeys(re.findall(r"[^\W_]+|[^\w\s]", plain)))[:12]
+    passages = [re.sub(r"\\(.)", r"\1", each) for each in _BETWEEN_PASSAGES.split(plain) if each][:8]
+    begun = ["".join(passages[:number]) for number in range(1, len(passages))]  # all but the last: no match
+    return [*dict.fromkeys([*_UNITS, *literals, *(one + other for one in literals[:4] for other in " a0"), *begun])]
+
+
+def _allowed(length: int) -> float:
+    return MOST_SECONDS * (length / LONGEST) ** 2
+
+
+def _seconds(pattern: re.Pattern[str], unit: str, spoiler: str, length: int) -> float:
+    text = (unit * (length // len(unit) + 1))[: length - 2] + spoiler
+    start = time.process_time()
+    pattern.search(text)
+    return time.process_time() - start

@@ -44,7 +44,7 @@ class FormatFacet:
                 self._stopped([text for text, why in zip(samples.texts, reasons, strict=True) if why != "length"])
             )
             return [
-                self.taxonomy(text, "length") if why == "length" else next(stopped)
+                _checked(self.taxonomy(text, "length"), self.name) if why == "length" else next(stopped)
                 for text, why in zip(samples.texts, reasons, strict=True)
             ]
         found = [
@@ -53,14 +53,26 @@ class FormatFacet:
         return [_checked(label, self.name) for label in found]
 
     def state(self) -> dict[str, Any]:
-        """{}: rules have none."""
-        return {}
+        """The fingerprint of the rules, where the taxonomy has one: {} for a function of your own."""
+        fingerprint = getattr(self.taxonomy, "fingerprint", None)
+        return {} if fingerprint is None else {"rules": fingerprint}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Nothing to take up."""
+        """See that the rules are those of the state.
+
+        Raises:
+            ValueError: They are others, as far as both have a fingerprint.
+        """
+        before, now = state.get("rules"), self.state().get("rules")
+        if None not in (before, now) and before != now:
+            raise ValueError(
+                f"facet {self.name!r}: the rules are not those that the run was begun with: expected fingerprint "
+                f"{before}, got {now}. Labels before and after would not compare: put the rules back as they were "
+                "(for the built-in ones, the version of vpo), or begin anew in another folder."
+            )
 
     def _of_stopped(self, texts: list[str]) -> list[str]:
-        return [self.taxonomy(text) for text in texts]
+        return [_checked(self.taxonomy(text), self.name) for text in texts]
 
 
 class TaskFacet:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from itertools import groupby
 
-from eval.facets.masking import LONGEST
+from eval.facets.masking import FOUR_HASHES, LONGEST
 
 # The first kind that matches is the line's. None backtracks: a line takes linear time.
 _KINDS: tuple[tuple[str, str], ...] = (
@@ -19,7 +19,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
     ("import", r"(?:import[ ]+[\w.]++(?:[ ]+as[ ]+\w++)?[ ]*$|from[ ]+[\w.]++[ ]+import\b)"),
     ("docstring", r'(?:"""|\'\'\')'),
     ("comment", r"(?://|#!)"),
-    ("gsm", r"####[ ]*\S"),
+    ("gsm", rf"####(?!#)(?:{FOUR_HASHES})"),
     ("heading", r"#{1,6}[ ]+\S"),
     ("tag", r"</?(?P<opened>[A-Za-z][\w|-]{0,30})[^<>\n]{0,100}>"),
     ("numbered", r"(?:\*\*)?(?:\d{1,3}[.)](?=[ \t]|$)|(?i:step)[ ]+\d++)"),

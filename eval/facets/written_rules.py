@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from eval.facets.pattern_cost import LONGEST, seen_by_rules, slow_text
-from eval.formats import WITHOUT_FORMAT, format_is_missing
+from eval.formats import WITHOUT_FORMAT, format_is_missing, rules_fingerprint
 
 OTHER = "other"
 _FLAGS = {"ignorecase": re.IGNORECASE, "dotall": re.DOTALL, "ascii": re.ASCII}
@@ -80,6 +80,11 @@ class WrittenRules:
         self.rules = tuple(rules)
         self.labels = (*WITHOUT_FORMAT, *dict.fromkeys(rule.label for rule in self.rules), OTHER)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the rules."""
+        return rules_fingerprint((each.label, each.patterns, (each.needs_all, each.least)) for each in self.rules)
+
     def __call__(self, text: str, finish_reason: str = "stop", row: Mapping[str, Any] | None = None) -> str:
         """The one label of a text; ``row`` plays no part."""
         if without_format := format_is_missing(text, finish_reason):
@@ -100,7 +105,11 @@ def read_rules(path: str | Path) -> WrittenRules:
             f"there is no file of rules at {path}: expected YAML with a list of rules. Write one as the docstring of "
             "eval/facets/written_rules.py shows, or leave it out for the built-in rules."
         )
-    return parse_rules(Path(path).read_text(encoding="utf-8"), str(path))
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RuleError(f"{path} is no text in UTF-8 ({error}): expected YAML. Save it as UTF-8.") from error
+    return parse_rules(text, str(path))
 
 
 def parse_rules(text: str, source: str = "rules") -> WrittenRules:
@@ -114,9 +123,18 @@ def parse_rules(text: str, source: str = "rules") -> WrittenRules:
         RuleError: As :func:`read_rules`.
     """
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise RuleError(f"{source} is no YAML: {error}. Put patterns in single quotes, without escapes.") from error
+        return _parsed(text, source)
+    except RuleError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # of the file, or of what a value stands for
+        raise RuleError(
+            f"{source} is no YAML that can be used: {error}. Put patterns in single quotes, without escapes, and leave "
+            "out tags, dates and anchors."
+        ) from error
+
+
+def _parsed(text: str, source: str) -> WrittenRules:
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
     if not isinstance(root, yaml.SequenceNode) or not root.value:
         raise RuleError(
             f"{source} holds {_value(root)!r:.60}: expected a list of rules, at least one. Begin each with '- label:'."
@@ -177,7 +195,7 @@ def _pattern(node: Any, flags: re.RegexFlag, begins_a_line: bool, place: str) ->
         pattern = re.compile(written, flags | re.MULTILINE)
         if begins_a_line:
             pattern = re.compile(rf"^[ \t]*+(?:{written})", flags | re.MULTILINE)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise RuleError(f"{place}: {written!r} is no regular expression: {error}. See Python's re module.") from error
     if pattern.search("") is not None:
         raise RuleError(

@@ -107,8 +107,12 @@ def look_curve(looks: Sequence[LookPoint], quantity: str) -> Curve:
 
 
 def plotly_text(text: str) -> str:
-    """Make any string safe for Plotly, which reads a small HTML of its own and ``%{...}`` in texts."""
-    return html.escape(text, quote=False).replace("%{", "%\u200b{")
+    """Make any string safe for Plotly, which reads a small HTML of its own and ``%{...}`` in texts.
+
+    And for our own script, which takes a string that begins with ``c:`` for the name of a colour.
+    """
+    safe = html.escape(text, quote=False).replace("%{", "%\u200b{")
+    return "\u200b" + safe if safe.startswith("c:") else safe
 
 
 def _line(arm: str, curve: Curve, style: LineStyle, ticks: Sequence[float]) -> Spec:
@@ -152,15 +156,32 @@ def _measured_band(curve: Curve) -> list[tuple[float, float, float]]:
     return [(x, low, high) for x, low, high in edges if low is not None and high is not None]
 
 
+def _outline(curve: Curve) -> list[tuple[Number, Number]]:
+    """Along the upper edge and back along the lower one; where the line has a gap, another outline begins."""
+    parts: list[list[tuple[float, float, float]]] = [[]]
+    known = {x: (low, high) for x, low, high in _measured_band(curve)}
+    for x, mean in zip(curve.x, curve.mean, strict=True):
+        if mean is None:
+            parts.append([])
+        elif x in known:
+            parts[-1].append((x, *known[x]))
+    outline: list[tuple[Number, Number]] = []
+    for part in filter(None, parts):
+        upper: list[tuple[Number, Number]] = [(x, high) for x, _, high in part]
+        lower: list[tuple[Number, Number]] = [(x, low) for x, low, _ in reversed(part)]
+        outline += [(None, None), *upper, *lower] if outline else [*upper, *lower]
+    return outline
+
+
 def _band(arm: str, curve: Curve, style: LineStyle, opacity: float) -> Spec:
-    edges = _measured_band(curve)
+    outline = _outline(curve)
     return {
         "type": "scatter",
         "mode": "lines",
         "name": plotly_text(arm),
         "meta": arm,
-        "x": [x for x, _, _ in edges] + [x for x, _, _ in reversed(edges)],
-        "y": [high for _, _, high in edges] + [low for _, low, _ in reversed(edges)],
+        "x": [x for x, _ in outline],
+        "y": [y for _, y in outline],
         "fill": "toself",
         "fillcolor": f"c:{style.colour}/{opacity}",
         "line": {"width": 0},

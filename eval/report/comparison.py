@@ -12,8 +12,9 @@ from typing import Any
 
 from eval.report import words
 from eval.report.charts import line_chart
-from eval.report.data import Curve, Number, finite
-from eval.report.parts import Chart, fill_template, join_charts, write_whole
+from eval.report.data import Curve, Number, finite, require_title
+from eval.report.files import write_files
+from eval.report.parts import Chart, fill_template, join_charts
 from eval.report.styles import LineStyle, arm_styles
 
 _LONG = 14  # characters of a name that needs a wider column
@@ -126,6 +127,9 @@ class ComparisonReport:
     findings: Sequence[str] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        require_title(self.title)
+
     def to_json(self) -> str:
         """All numbers, without NaN."""
         content = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
@@ -184,6 +188,4 @@ def write_comparison(
             for pair in pairs
         },
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path.with_suffix(".json"), report.to_json())
-    write_whole(path, page)
+    write_files({path.with_suffix(".json"): report.to_json(), path: page})

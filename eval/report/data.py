@@ -196,6 +196,7 @@ class DemoReport:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        require_title(self.title)
         object.__setattr__(self, "seed", int(self.seed))
 
     def to_json(self) -> str:
@@ -217,6 +218,16 @@ class DemoReport:
             )
         report: DemoReport = _decode(cls, raw, "report")
         return report
+
+
+def require_title(title: str) -> None:
+    """Refuse a title without a word: it heads the page and names the browser's tab.
+
+    Raises:
+        ValueError: It is empty or white space.
+    """
+    if not title.strip():
+        raise ValueError(f"the report's title is {title!r}: expected words, for the page's heading. Say what it shows.")
 
 
 def finite(value: object) -> Number:

@@ -18,7 +18,8 @@ from markupsafe import Markup
 from eval.report import words
 from eval.report.charts import line_chart, look_curve, share_chart
 from eval.report.data import METRICS, Curve, DemoReport, LookPoint, Number
-from eval.report.parts import Chart, ChartGroup, fill_template, join_charts, write_whole
+from eval.report.files import write_files
+from eval.report.parts import Chart, ChartGroup, fill_template, join_charts
 from eval.report.styles import AreaStyle, LineStyle, area_styles, arm_styles, policy_of, search_styles
 
 # Price metrics with the words beside their bars.
@@ -76,10 +77,7 @@ def write(report: DemoReport, path: str | Path) -> None:
         raise ValueError(
             f"the report's path is {str(path)!r}: expected a name ending in .html. Try {path.with_suffix('.html')}."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    page = render(report)  # before the first file is written: a report that cannot be drawn leaves nothing behind
-    write_whole(path.with_suffix(".json"), report.to_json())
-    write_whole(path, page)
+    write_files({path.with_suffix(".json"): report.to_json(), path: render(report)})
 
 
 def scalable_svg(svg: str) -> Markup:

@@ -34,7 +34,8 @@ _TOKENS = ("tokens", "completion_tokens")
 _ENTROPIES = ("entropy", "policy_entropy")
 _DEPTHS = ("depth", "mean_depth")
 _REASONS = ("finish_reason",)
-_KNOWN = {"step", "epoch", "prompt_id", "advantage", *_TOKENS, *_ENTROPIES, *_DEPTHS, *_REASONS, *SAMPLING_COLUMNS}
+_NUMBERS = {"epoch", *_TOKENS, *_ENTROPIES, *_DEPTHS}
+_KNOWN = {"step", "prompt_id", "advantage", *_NUMBERS, *_REASONS, *SAMPLING_COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def samples_from_columns(
     Args:
         step: Optimizer step.
         columns: Columns with N values each; null where there is none. ``finish_reason``, ``tokens``, ``entropy``,
-            ``depth``, ``epoch`` and the settings of sampling are understood; what else there is makes the rows.
+            ``depth``, ``epoch`` and the settings of sampling are understood; what else there is makes the rows, as
+            does a column under one of these names that holds no number, such as ``tokens`` with texts.
         names: Names of prompt and completion.
         components: Columns that are rewards.
         place: Where the i-th sample was read, for messages.
@@ -75,8 +77,10 @@ def samples_from_columns(
             "Point at a log of completions, or name its kind with kind=."
         )
     num = len(completions)
+    asked = columns.get(names.prompt) or [None] * num
     ids, prompts = _prompts(columns, names, place)
-    used = {names.prompt, names.completion, *components, *names.left_out, *_KNOWN}
+    foreign = {name for name in _NUMBERS & columns.keys() if not _may_be_numbers(columns[name])}
+    used = {names.prompt, names.completion, *components, *names.left_out, *_KNOWN} - foreign
     rest = {name: column for name, column in columns.items() if name not in used and not name.startswith("__")}
     tokens = _numbers(columns, _TOKENS, place)
     reasons = _first(columns, _REASONS)
@@ -84,7 +88,12 @@ def samples_from_columns(
         step=step,
         epoch=_epoch(columns, place),
         prompt_ids=ids,
-        texts=encodable([_completion(value, names.completion, place, i) for i, value in enumerate(completions)]),
+        texts=encodable(
+            [
+                _completion(value, prompt, names.completion, place, i)
+                for i, (value, prompt) in enumerate(zip(completions, asked, strict=True))
+            ]
+        ),
         rewards=reward_matrix({name: columns[name] for name in components}, num, place),
         components=tuple(components),
         completions=np.arange(num),
@@ -164,9 +173,9 @@ def _prompts(
     return ids, texts
 
 
-def _completion(value: Any, name: str, place: Place, i: int) -> str:
+def _completion(value: Any, prompt: Any, name: str, place: Place, i: int) -> str:
     if isinstance(value, str) or is_messages(value):
-        return completion_text(value)
+        return completion_text(value, prompt)
     raise _wrong(value, name, "text, or a list of chat messages", place(i))
 
 
@@ -176,10 +185,15 @@ def _first(columns: Mapping[str, Sequence[Any]], names: Sequence[str]) -> Sequen
 
 def _numbers(columns: Mapping[str, Sequence[Any]], names: Sequence[str], place: Place) -> NDArray[np.float64] | None:
     for name in names:
-        if name in columns:
+        if name in columns and _may_be_numbers(columns[name]):
             column = number_column(name, columns[name], place)
             return None if np.isnan(column).all() else column
     return None
+
+
+def _may_be_numbers(values: Sequence[Any]) -> bool:
+    kinds = set(map(type, values)) - {type(None)}
+    return not kinds or not kinds.isdisjoint((int, float, bool))
 
 
 def _epoch(columns: Mapping[str, Sequence[Any]], place: Place) -> float | None:

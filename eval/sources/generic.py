@@ -45,11 +45,11 @@ class JsonLines(Source):
             return  # nothing can be told of the end of a compressed file that is being written
         group: list[Line] = []
         step = -1
-        numbered: bool | None = None
         for line in read_lines(self.path, self, final, cursor):
-            numbered = "step" in line.record if numbered is None else numbered
-            value = line.record.get("step", None if numbered else 0)
-            found = step_number(value, f"{self.path}, line {line.number}", numbered)
+            if cursor.numbered is None:
+                cursor.numbered = "step" in line.record
+            value = line.record.get("step", None if cursor.numbered else 0)
+            found = step_number(value, f"{self.path}, line {line.number}", cursor.numbered)
             if group and found != step:
                 if found < step:
                     raise SourceError(
@@ -82,8 +82,8 @@ class ParquetTable(Source):
 
     def _steps(self, after_step: int, final: bool, cursor: Cursor) -> Iterator[Samples]:
         size = self.path.stat().st_size if self.path.exists() else 0
-        if (not final and not size) or (cursor.offset and cursor.offset == size):
-            return  # not there yet, or read to its end before
+        if (not final and not size) or (cursor.offset and cursor.offset == size and not (final and cursor.is_held)):
+            return  # not there yet, or read before
         pieces: list[dict[str, list[Any]]] = []
         step, start, row = -1, 0, 0
         try:
@@ -106,14 +106,14 @@ class ParquetTable(Source):
                     if found > after_step or not pieces:
                         pieces.append({name: column[first:end] for name, column in columns.items()})
                 row += len(batch)
-            cursor.offset = size
+            cursor.offset, cursor.is_held = size, not final
         except DamagedFileError as error:
             if not final:
                 return  # its end, which holds the index, is not written yet
             if not self.skip_damaged:
                 raise
             self.warn(f"{error} What lies before was read.")
-        if pieces:
+        if pieces and final:  # a table that is written anew as it grows may have more of its last step to come
             yield from self._samples(step, pieces, start, after_step)
 
     def _samples(

@@ -45,7 +45,7 @@ def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | 
     number, offset = cursor.line, cursor.offset
     with _open(path) as file:
         if offset:
-            if path.stat().st_size < offset:
+            if path.suffix != ".gz" and path.stat().st_size < offset:  # offsets are those of the text
                 raise SourceError(
                     f"{path} has {path.stat().st_size} bytes, fewer than the {offset} read from it: expected "
                     "a log that only grows. Start the monitor anew on the file as it is now."
@@ -54,15 +54,15 @@ def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | 
         while True:
             try:
                 raw = file.readline()
-            except (zlib.error, gzip.BadGzipFile) as error:
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                if isinstance(error, EOFError) or path.stat().st_size == 1:  # one byte is half of the mark of gzip
+                    source.warn(f"{path} is cut after line {number}: what the compressed file held beyond is lost.")
+                    return
                 # Not to be skipped: a damaged stream repeats and alters text for a while before it is noticed.
                 raise DamagedFileError(
                     f"{path}, near line {number}: the compression is damaged ({error}); what was read so far may be "
                     "altered. Copy the file again; what `gzip -t` accepts can be read."
                 ) from error
-            except EOFError:
-                source.warn(f"{path} is cut after line {number}: what the compressed file held beyond is lost.")
-                return
             if not raw:
                 return
             number, offset = number + 1, offset + len(raw)
@@ -80,13 +80,13 @@ def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | 
                 if not whole:
                     source.warn(f"{path}, line {number} is cut off before its end, and left out: the last of the file.")
                     return
-                _bad(source, f"{path}, line {number} is no JSON in UTF-8 ({error})")
+                _bad(source, path, f"line {number} is no JSON in UTF-8 ({error})")
                 continue
             if not isinstance(record, dict):
                 if not whole:  # `12` may be the beginning of `123`
                     source.warn(f"{path}, line {number} is cut off before its end, and left out: the last of the file.")
                     return
-                _bad(source, f"{path}, line {number} is {type(record).__name__}")
+                _bad(source, path, f"line {number} is {type(record).__name__}")
                 continue
             yield Line(number, offset, record)
 
@@ -113,9 +113,10 @@ def _open(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
-def _bad(source: Source, what: str) -> None:
+def _bad(source: Source, path: Path, what: str) -> None:
     if not source.skip_damaged:
         raise SourceError(
-            f"{what}: expected one JSON object a line. Delete the line, or leave such lines out with skip_damaged=True."
+            f"{path}, {what}: expected one JSON object a line. Delete the line, or leave such lines out with "
+            "skip_damaged=True."
         )
-    source.warn(f"{what}: left out.")
+    source.warn(f"{path}, {what}: left out, and so is every later line of it that is none.", f"bad lines of {path}")

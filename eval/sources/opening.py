@@ -65,7 +65,11 @@ def open_source(
         )
     found = KINDS[kind] if kind is not None else _kind_of_file(path) if path.is_file() else _kind_of_folder(path)
     if found is None:
-        raise SourceError(f"{path} holds {_content(path)}: expected {_LOOKED_FOR}. If it is one, name it with kind=.")
+        within = _runs_within(path)
+        cure = (
+            f"There are runs in it, name one: {', '.join(within)}." if within else "If it is one, name it with kind=."
+        )
+        raise SourceError(f"{path} holds {_content(path)}: expected {_LOOKED_FOR}. {cure}")
     return found(_inner(path, found), skip_damaged, components)
 
 
@@ -94,12 +98,12 @@ def read_base(
 
 
 def _merged(steps: Sequence[Samples]) -> Samples:
-    # A step that knows no components yet precedes those that do: its rewards are 0 for each of them.
+    # A step without rewards precedes those with: they are not known, which is not the same as 0.
     components = steps[-1].components
     known = [
         each
         if each.components == components
-        else dataclasses.replace(each, components=components, rewards=np.zeros((len(each), len(components))))
+        else dataclasses.replace(each, components=components, rewards=np.full((len(each), len(components)), np.nan))
         for each in steps
     ]
     sampling = {name: value for each in steps for name, value in each.sampling.items()}
@@ -120,6 +124,17 @@ def _kind_of_folder(path: Path) -> type[Source] | None:
     # A run that has only begun: its folder is there, its first step is not.
     begun: tuple[tuple[str, type[Source]], ...] = (("rollouts", RolloutLogSource), ("completions", TRLCompletions))
     return next((kind for name, kind in begun if _is_empty_folder(path / name)), None)
+
+
+def _runs_within(path: Path, most: int = 6) -> list[str]:
+    """Folders of runs one or two levels below, as a demo or a comparison keeps them."""
+    if not path.is_dir():
+        return []
+    found = [
+        log.parent for name in ("rollouts", "completions") for deep in ("*/", "*/*/") for log in path.glob(deep + name)
+    ]
+    named = sorted({str(run) for run in found})
+    return [*named[:most], "..."] if len(named) > most else named
 
 
 def _is_empty_folder(path: Path) -> bool:

@@ -3,7 +3,8 @@
 Its trainers keep no rollouts (one sample a logging step goes to W&B or TensorBoard); samples on disk come from
 ``--eval_task generate`` or ``generate_vllm`` (``input``, ``output``) and ``--eval_task rm`` (also ``reward``), with
 ``--best_of_n`` completions a prompt, once for each ``--iter`` of an iterative run or for each checkpoint. A file's step
-is the last number in its name, 0 without. What its post-processors make for SFT or DPO is no sample of the policy.
+is the last number in its name, 0 without. What its post-processors make for SFT or DPO is no sample of the policy: such
+a file beside samples is left out, with a warning, if no number in its name says that it is one of them.
 
 A save hook in an OpenRLHF reward function does better by writing the generic form.
 """
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from eval.sources.errors import SourceError
+from eval.sources.lines import first_record
 from eval.sources.numbered import NumberedDumps
 from eval.sources.rewards import Place
 
@@ -23,7 +26,16 @@ class OpenRLHFSamples(NumberedDumps):
     """A folder of OpenRLHF's samples, or one of its files."""
 
     name = "OpenRLHF samples"
-    pattern = re.compile(r".*?(\d+)\D*\.jsonl(?:\.gz)?")
+    pattern = re.compile(r"(?:.*?(\d+))?\D*\.jsonl(?:\.gz)?")
+
+    def _step_of(self, path: Path) -> int | None:
+        match = self.pattern.fullmatch(path.name)
+        if match is None or match[1] is not None:
+            return match and int(match[1])
+        if is_openrlhf(first_record(path) or ()):
+            return 0
+        self.warn(f"{path} begins with no sample and has no number in its name: left out.")
+        return None
 
     def _components(self, columns: dict[str, list[Any]], place: Place) -> list[str]:
         if missing := [key for key in ("input", "output") if key not in columns]:

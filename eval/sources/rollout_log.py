@@ -7,7 +7,6 @@ later versions add for entropy (``entropies`` by token, or ``entropy``) and samp
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from eval.rollouts import RolloutLogError, read_rollout_table, rollout_files
+from eval.rollouts import RolloutLogError, dataset_row, files_by_step, read_rollout_table
 from eval.samples import Samples
 from eval.sources.errors import DamagedFileError, SourceError
 from eval.sources.sampling import SAMPLING_COLUMNS, sampling_of
@@ -38,9 +37,7 @@ class RolloutLogSource(Source):
                 f"there is no rollout log at {self.path}: expected the rollouts folder of a run with VPOTrainer and "
                 "log_rollouts=True. Check the path."
             )
-        by_step: dict[int, list[Path]] = {}
-        for path in rollout_files(self.path, after_step):
-            by_step.setdefault(int(path.name.partition("step")[2][:8]), []).append(path)
+        by_step = files_by_step(self.path, after_step)
         for i, (step, paths) in enumerate(by_step.items()):
             if i + 1 == len(by_step) and not final:
                 return  # other processes may be about to write theirs
@@ -75,8 +72,8 @@ class RolloutLogSource(Source):
         has_answer = num_answers[completions] > 0
         texts = np.empty(len(completions), dtype=object)
         texts[has_answer] = pc.list_flatten(table["answers"]).to_pylist()
-        whole = table["completion"].to_pylist()
-        texts[~has_answer] = [completion_text(whole[c]) for c in completions[~has_answer]]
+        whole, asked = _list(table, "completion"), _list(table, "prompt")
+        texts[~has_answer] = [completion_text(whole[c], asked[c]) for c in completions[~has_answer]]
         if not has_answer.all():
             self.warn(
                 f"some completions hold no answer that could be read, {(~has_answer).sum()} of {len(table)} at step "
@@ -89,9 +86,7 @@ class RolloutLogSource(Source):
             return f"{self.path}, step {step}, row {i}"
 
         of_prompt: dict[str, str] = {}
-        prompts = [
-            of_prompt.get(text) or of_prompt.setdefault(text, prompt_text(text)) for text in _list(table, "prompt")
-        ]
+        prompts = [of_prompt.get(text) or of_prompt.setdefault(text, prompt_text(text)) for text in asked]
         rows = _metadata(_list(table, "metadata"), place)
         depths, entropies = _mean_by_row(table, "depths"), _mean_by_row(table, "entropies")
         if entropies is None and "entropy" in table.schema.names:
@@ -146,15 +141,9 @@ def _metadata(texts: Sequence[str], place: Any) -> list[dict[str, Any]]:
         if text in parsed:
             continue
         try:
-            row = json.loads(text)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            raise SourceError(
-                f"{place(i)}: 'metadata' is {text[:60]!r}, expected a JSON object with the other columns of the "
-                "dataset row. Write '{}' where there are none."
-            )
-        parsed[text] = row
+            parsed[text] = dataset_row(text)
+        except RolloutLogError as error:
+            raise SourceError(f"{place(i)}: {error}") from error
     return [parsed[text] for text in texts]
 
 

@@ -21,11 +21,17 @@ class Cursor:
         offset: Bytes of a file whose samples were given out.
         line: Lines before ``offset``.
         components: Reward columns, once the first step has told them, for kinds that guess them from the values.
+        nulls: Columns that held nothing but nulls when these were told.
+        numbered: Whether lines say their step, once the first has told.
+        is_held: Whether the last step before ``offset`` was held back.
     """
 
     offset: int = 0
     line: int = 0
     components: list[str] | None = None
+    nulls: frozenset[str] = frozenset()
+    numbered: bool | None = None
+    is_held: bool = False
 
 
 class Source(ABC):
@@ -87,10 +93,11 @@ class Source(ABC):
 
     def warn(self, text: str, topic: str | None = None) -> None:
         """Note something that a reader of the report should know; of a topic, the first occurrence only."""
-        if (topic or text) in self._topics or len(self.warnings) > _MOST_WARNINGS:
+        if (topic or text) in self._topics or len(self.warnings) == _MOST_WARNINGS:
             return
         self._topics.add(topic or text)
-        self.warnings.append(text if len(self.warnings) < _MOST_WARNINGS else "There are more warnings than these.")
+        is_last = len(self.warnings) == _MOST_WARNINGS - 1
+        self.warnings.append("There are more warnings than these." if is_last else text)
 
     @abstractmethod
     def _steps(self, after_step: int, final: bool, cursor: Cursor) -> Iterator[Samples]:

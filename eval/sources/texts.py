@@ -1,8 +1,9 @@
 """Prompts and completions as text, and the id of a prompt: plain strings and chat messages alike.
 
 Ids are those of the rollout log (:func:`vpo.weightings.prompt_key`), so that base-model samples, TRL's log and ours
-agree on what the same prompt is. Parquet pads messages with nulls for keys that only others have: these are dropped
-before hashing, since the trainer never saw them.
+agree on what the same prompt is. A log that has room for text only holds messages as JSON, prompt and completion alike:
+a prompt that reads as messages is taken for them, a completion only where its prompt is such a text. For what a policy
+writes may be JSON of its own, with a role and a content in it.
 """
 
 from __future__ import annotations
@@ -11,25 +12,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vpo.weightings import prompt_key
+from vpo.weightings.seeds import prompt_key, without_nulls
+
+_MESSAGES_BEGIN = '[{"'
 
 
 def prompt_id(prompt: str | Sequence[Any]) -> str:
-    """16 hex digits, as in the rollout log.
+    """16 hex digits, as in the rollout log; the same for messages and for their JSON.
 
     Raises:
         TypeError: The prompt is neither text nor chat messages of plain JSON.
     """
-    return f"{prompt_key(prompt if isinstance(prompt, str) else without_nulls(prompt)):016x}"
-
-
-def without_nulls(value: Any) -> Any:
-    """The same value, of plain JSON, without entries that are null, at any depth."""
-    if isinstance(value, dict):
-        return {key: without_nulls(each) for key, each in value.items() if each is not None}
-    if isinstance(value, list | tuple):
-        return [without_nulls(each) for each in value]
-    return value
+    return f"{prompt_key(logged_messages(prompt) if isinstance(prompt, str) else prompt):016x}"
 
 
 def is_messages(value: Any) -> bool:
@@ -47,23 +41,34 @@ def prompt_text(prompt: str | Sequence[Any]) -> str:
     return "\n".join(f"{message.get('role') or 'user'}: {_message_text(message)}" for message in messages)
 
 
-def completion_text(completion: str | Sequence[Any]) -> str:
-    """Text of a completion; of messages, what the policy said and called in them, one below the other."""
-    messages: Any = logged_messages(completion) if isinstance(completion, str) else completion
+def completion_text(completion: str | Sequence[Any], prompt: Any = "") -> str:
+    """Text of a completion; of messages, what the policy said and called in them, one below the other.
+
+    Args:
+        completion: Text, or chat messages.
+        prompt: What it answers, as the log holds it. A text is taken for messages only if this is a text that holds
+            messages, too.
+    """
+    messages: Any = completion
+    if isinstance(completion, str) and isinstance(prompt, str) and completion.startswith(_MESSAGES_BEGIN):
+        messages = completion if isinstance(logged_messages(prompt), str) else logged_messages(completion)
     if isinstance(messages, str):
         return messages
     return "\n".join(filter(None, map(_message_text, messages)))
 
 
 def logged_messages(text: str) -> Any:
-    """Chat messages that a log holds as JSON; any other text as it is."""
-    if not text.startswith('[{"'):
+    """Chat messages that a log holds as JSON; any other text as it is.
+
+    Each must have a role, and a content or calls: other lists of objects are data.
+    """
+    if not text.startswith(_MESSAGES_BEGIN):
         return text
     try:
         messages = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    return messages if is_messages(messages) and messages else text
+    return messages if isinstance(messages, list) and all(map(_is_whole_message, messages)) else text
 
 
 def encodable(texts: list[str]) -> list[str]:
@@ -73,6 +78,12 @@ def encodable(texts: list[str]) -> list[str]:
     except UnicodeEncodeError:
         return [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
     return texts
+
+
+def _is_whole_message(value: Any) -> bool:
+    return (
+        isinstance(value, dict) and isinstance(value.get("role"), str) and ("content" in value or "tool_calls" in value)
+    )
 
 
 def _message_text(message: Mapping[str, Any]) -> str:

@@ -49,6 +49,21 @@ return groups;
 """
 
 
+# What is drawn of each chart: its size, its marks, the titles of its axes, and what it shows in words.
+CHARTS = """return [...document.querySelectorAll(".plot")].map((plot) => {
+  const { width, height } = plot.querySelector("svg.main-svg").getBoundingClientRect();
+  const marks = plot.querySelectorAll(".scatterlayer .trace, .barlayer .trace").length;
+  const titles = [".xtitle", ".ytitle"].map((each) => plot.querySelector(each)?.textContent);
+  return { width, height, marks, titles, name: plot.getAttribute("aria-label").slice(0, 60) };
+})"""
+
+# Size of the smallest letters, in pixels.
+SMALLEST = """const words = "p, dd, dt, td, th, li, pre, summary, figcaption, .plot text";
+return Math.min(...[...document.querySelectorAll(words)]
+  .filter((each) => each.textContent.trim() && each.getClientRects().length)
+  .map((each) => parseFloat(getComputedStyle(each).fontSize)))"""
+
+
 class Browser:
     """Chromium with a page in it, at a given width and colour scheme."""
 
@@ -93,7 +108,24 @@ class Browser:
     def requests(self) -> list[str]:
         """Addresses asked for since the last call."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        asked = [each["params"] for each in events if each["method"] == "Network.requestWillBeSent"]
+        # On a busy machine the browser's own first tab is still loading when the first page is opened.
+        return [each["request"]["url"] for each in asked if not each["documentURL"].startswith("chrome://")]
+
+
+def open_anew(browser: Browser, page: Path, width: int) -> Browser:
+    """Open a page after reading away what earlier ones left in console and requests."""
+    browser.console(), browser.requests()
+    browser.open(page, width)
+    return browser
+
+
+def assert_quiet(opened: Browser) -> None:
+    """Nothing is said on the console, nothing but the page is asked for, and no name was taken as markup."""
+    assert opened.console() == []
+    asked = [address for address in opened.requests() if not address.startswith("data:")]
+    assert asked == [opened.driver.current_url], "one request, for the page itself"
+    assert opened.run("return window.broken === undefined"), "a name was taken as markup"
 
 
 def faults_of(groups: list[dict[str, Any]]) -> list[str]:

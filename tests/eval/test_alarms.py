@@ -95,3 +95,10 @@ def test_panel_is_a_fold_over_its_looks():
 def test_rules_and_channels_without_a_meaning_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_guarantee_for_some_looks_says_so_when_they_are_over():
+    panel = AlarmPanel(FORMATS[:1], FalseAlarms(0.05, looks=2))
+    raised = [panel.look(step, {"code": [0.1 if step < 3 else 1.0] * 64}) for step in range(4)]
+    assert raised[:3] == [None] * 3
+    assert raised[3].guarantee.endswith("Of look 3 and later ones, and this was look 4, it says nothing.")

@@ -30,6 +30,7 @@ label = RuleTaxonomy()
         ("We have $x^2 = 4$, hence $x = 2$.", "latex"),
         ("| a | b |\n| 1 | 2 |", "table"),
         ("1. add\n2. multiply", "numbered steps"),
+        ("٣. add\n٤. multiply", "numbered steps"),  # digits of any script
         ("- add\n- multiply", "bullets"),
         ("# Plan\nAdd them up.", "headings"),
         ("Adding the two numbers gives four.", "prose"),

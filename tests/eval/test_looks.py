@@ -1,18 +1,19 @@
-"""Rollout log, looks and monitor on logs written by hand."""
+"""Rollout log and looks on logs written by hand."""
 
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from transformers import TrainerControl, TrainerState
 
-from eval.looks import append_look, look_at, read_looks
-from eval.monitor import RolloutMonitor
+from eval.looks import look_at, looks_of
 from eval.rollouts import ROLLOUT_SCHEMA, RolloutLogError, pools, read_rollouts, rollout_files
 from tests.eval.rollout_rows import rollout_row
+
+W_STAR = (0.5, 0.5)
 
 
 def row(step=0, prompt="p", answers=("a", "b"), rewards=((1, 0), (0, 1)), **other):
@@ -95,50 +96,91 @@ def test_a_prompt_seen_at_two_steps_is_two_pools():
     assert look.shares == {}
 
 
-def test_looks_survive_the_file_and_a_torn_last_line(tmp_path):
-    look = look_at([(0, [row()])], w_star=(0.5, 0.5), num_answers=2)
-    path = tmp_path / "looks.jsonl"
-    append_look(path, look)
-    append_look(path, look)
-    with path.open("a") as file:
-        file.write('{"step": 3, "epo')
-    assert read_looks(path) == [look, look]
-    path.write_text("nonsense\n" + path.read_text())
-    with pytest.raises(ValueError, match="line 1 is no look"):
-        read_looks(path)
+@pytest.mark.parametrize(
+    ("every", "num_steps", "ends"),
+    [
+        (3, 7, [0, 2, 5]),  # one step is left, which is too noisy beside the others
+        (3, 8, [0, 2, 5, 7]),
+        (4, 9, [0, 3, 7]),
+        (1, 3, [0, 1, 2]),
+        (10, 1, [0]),
+        (10, 5, [0]),
+        (10, 6, [0, 5]),
+    ],
+)
+def test_a_log_is_looked_at_at_its_first_step_and_then_every_few(tmp_path, every, num_steps, ends):
+    for step in range(num_steps):
+        for rank in range(2):
+            write(tmp_path, step, [row(step, prompt=f"{step}{rank}")], rank)
+    looks = list(looks_of(tmp_path, every, w_star=(0.5, 0.5), num_answers=2))
+    assert [look.step for look in looks] == ends
+    sizes = [end - before for before, end in pairwise([-1, *ends])]
+    assert [(look.num_completions, look.num_prompts) for look in looks] == [(2 * size, 2 * size) for size in sizes]
+    last = [(step, rows) for step, rows in read_rollouts(tmp_path) if ends[-1] - sizes[-1] < step <= ends[-1]]
+    assert looks[-1] == look_at(last, W_STAR, 2)
 
 
-def test_the_monitor_looks_when_it_is_time_and_continues_after_a_resume(tmp_path):
-    def run(monitor, first, last):
-        state = TrainerState(global_step=first, is_world_process_zero=True)
-        monitor.on_train_begin(None, state, TrainerControl())
-        for step in range(first, last):
-            write(tmp_path / "rollouts", step, [row(step)])
-            state.global_step = step + 1
-            monitor.on_step_end(None, state, TrainerControl())
-        return state
-
-    monitor = RolloutMonitor(tmp_path, w_star=(0.5, 0.5), num_answers=2, every=3)
-    run(monitor, 0, 7)
-    assert [look.step for look in read_looks(monitor.path)] == [0, 2, 5]
-    resumed = RolloutMonitor(tmp_path, w_star=(0.5, 0.5), num_answers=2, every=3)
-    state = run(resumed, 4, 8)  # the checkpoint was older than the last look
-    resumed.on_train_end(None, state, TrainerControl())
-    assert [look.step for look in read_looks(monitor.path)] == [0, 2, 5, 7]
-    assert [look.num_completions for look in resumed.looks] == [1, 2, 3, 2]
+def test_a_gap_in_a_log_moves_no_step_into_another_look(tmp_path):
+    for step in (0, 1, 4, 5, 9, 10, 11):
+        write(tmp_path, step, [row(step)])
+    looks = list(looks_of(tmp_path, 4, w_star=(0.5, 0.5), num_answers=2))
+    assert [(look.step, look.num_completions) for look in looks] == [(0, 1), (1, 1), (5, 2), (11, 3)]
 
 
-def test_only_the_main_process_looks(tmp_path):
-    monitor = RolloutMonitor(tmp_path, w_star=(1.0, 0.0), num_answers=2, every=1)
-    write(tmp_path / "rollouts", 0, [row()])
-    monitor.on_step_end(None, TrainerState(global_step=1, is_world_process_zero=False), TrainerControl())
-    assert monitor.looks == []
+def test_a_run_without_a_log_is_told_how_to_get_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match="log_rollouts=True"):
+        list(looks_of(tmp_path / "rollouts", 4, w_star=(0.5, 0.5), num_answers=2))
+    assert list(looks_of(tmp_path, 4, w_star=(0.5, 0.5), num_answers=2)) == []
+
+
+def test_labels_get_the_answer_and_the_dataset_row_and_formats_the_completion(tmp_path):
+    rows = [row(metadata=json.dumps({"kind": "hard"})), row(metadata=json.dumps({"kind": "easy"}))]
+    look = look_at(
+        [(0, rows)],
+        W_STAR,
+        2,
+        label=lambda answer, data: f"{data['kind']} {answer}",
+        taxonomy=lambda text, reason, data: f"{data['kind']} {reason}",
+    )
+    assert look.shares == {"easy a": 0.25, "easy b": 0.25, "hard a": 0.25, "hard b": 0.25}
+    assert look.format_shares == {"easy stop": 0.5, "hard stop": 0.5}
+
+
+def test_chat_completions_are_judged_by_what_they_say():
+    """The log holds messages as JSON; taken as they are, every chat would be of the format JSON."""
+    said = json.dumps([{"role": "assistant", "content": "It is as I have said."}])
+    asked = json.dumps([{"role": "user", "content": "Is it?"}])
+    look = look_at([(0, [row(completion=said, prompt=asked)])], W_STAR, 2)
+    assert look.format_shares == {"prose": 1.0}
+
+
+def test_a_step_without_any_answer_counts_as_nothing_earned():
+    nothing = row(0, answers=[], rewards=[], components=[], set_reward=0.0)
+    look = look_at([(0, [nothing]), (1, [row(1)])], W_STAR, 2)
+    assert (look.best_at_1, look.best_of_pool) == (0.25, 0.25)
+    assert look.pool_l1 == 2  # of the one pool that has a pair
+    alone = look_at([(0, [nothing])], W_STAR, 2, label=lambda answer, data: answer)
+    assert (alone.pool_l1, alone.distinct, alone.parse_failure_rate) == (None, 0, 1)
+    assert (alone.shares, alone.component_means) == ({}, {})
+
+
+def test_a_label_function_that_fails_shows_the_answer():
+    def label(answer, data):
+        raise KeyError("maze")
+
+    with pytest.raises(KeyError) as caught:
+        look_at([(0, [row()])], W_STAR, 2, label=label)
+    assert caught.value.__notes__ == ["This was to be labelled: 'a'"]
+    with pytest.raises(TypeError, match="the label of 'a' is None"):
+        look_at([(0, [row()])], W_STAR, 2, label=lambda answer, data: None)
 
 
 def test_impossible_input_is_refused(tmp_path):
     with pytest.raises(ValueError, match="every is 0"):
-        RolloutMonitor(tmp_path, w_star=(1.0,), num_answers=1, every=0)
+        list(looks_of(tmp_path, 0, w_star=(1.0,), num_answers=1))
     with pytest.raises(ValueError, match="no rollouts to look at"):
         look_at([], w_star=(1.0,), num_answers=1)
     with pytest.raises(ValueError, match="w_star has 3 weights"):
         look_at([(0, [row()])], w_star=(1.0, 1.0, 1.0), num_answers=2)
+    with pytest.raises(ValueError, match="'metadata' is 'none'"):
+        look_at([(0, [row(metadata="none")])], W_STAR, 2)

@@ -34,6 +34,14 @@ def test_full_marks_are_worth_the_same_on_every_prompt_and_what_is_lacking_has_n
     assert np.array_equal(weights[whole], np.tile(w_star, (whole.sum(), 1)))  # to the bit
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_whole_prompts_get_the_weights_themselves_however_many_and_however_stored(order):
+    """Sums over another layout differ in their last bits."""
+    for seed in range(20):
+        w_star = np.random.default_rng(seed).random(50)
+        assert np.array_equal(prompt_weights(w_star, np.ones((7, 50), bool, order=order)), np.tile(w_star, (7, 1)))
+
+
 def test_proportions_are_kept_and_components_without_weight_count_alike_where_there_are_no_others():
     has = np.array([[True, True, False], [False, False, True]])
     assert prompt_weights(W_STAR, has) == pytest.approx(np.array([[0.625, 0.375, 0], [0, 0, 1]]))
@@ -66,8 +74,9 @@ def test_an_answer_is_worth_what_search_says_and_full_marks_what_training_pays(t
 
 def test_a_look_weighs_a_prompt_by_the_components_that_it_has():
     row = {
-        "prompt_id": "a", "completion": "x", "answers": ["x"], "rewards": [[1.0, None, 1.0]], "components": list("abc"),
-        "metadata": "{}", "finish_reason": "stop", "completion_tokens": 1, "set_reward": 1.0, "epoch": 0.0,
+        "prompt_id": "a", "prompt": "p", "completion": "x", "answers": ["x"], "rewards": [[1.0, None, 1.0]],
+        "components": list("abc"), "metadata": "{}", "finish_reason": "stop", "completion_tokens": 1,
+        "set_reward": 1.0, "epoch": 0.0,
     }  # fmt: skip
     look = look_at([(1, [row])], W_STAR, 1)
     assert look.best_at_1 == look.best_of_pool == pytest.approx(1.0)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from eval.report import DemoReport, write
 from eval.report.comparison import write_comparison
-from tests.eval.chromium import BOXES, DESK, MARKS, PHONE, TABLET, Browser, contrast, faults_of, luminance
+from tests.eval.chromium import (
+    BOXES,
+    CHARTS,
+    DESK,
+    MARKS,
+    PHONE,
+    SMALLEST,
+    TABLET,
+    Browser,
+    assert_quiet,
+    contrast,
+    faults_of,
+    luminance,
+    open_anew,
+)
 from tests.eval.comparison_example import example_comparison
 from tests.eval.report_example import example_report, hostile_report
 from tests.eval.search_example import example_searches
@@ -19,13 +32,6 @@ pytestmark = MARKS
 
 REPORTS = {"example": example_report, "hostile": hostile_report}
 PAGES = [*REPORTS, "comparison", "search-comparison"]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    started = Browser(tmp_path_factory.mktemp("profile"))
-    yield started
-    started.driver.quit()
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +51,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 )
 def opened(request: pytest.FixtureRequest, browser: Browser, pages: dict[str, Path]) -> Browser:
     name, width = request.param
-    browser.console(), browser.requests()  # what earlier pages left
-    browser.open(pages[name], width)
-    return browser
+    return open_anew(browser, pages[name], width)
 
 
 def test_the_console_stays_empty_and_nothing_is_asked_of_a_network(opened: Browser) -> None:
-    assert opened.console() == []
-    asked = [address for address in opened.requests() if not address.startswith("data:")]
-    assert asked == [opened.driver.current_url], "one request, for the page itself"
-
-
-def test_no_name_is_taken_as_markup(opened: Browser) -> None:
-    assert opened.run("return window.broken === undefined")
+    assert_quiet(opened)
 
 
 def test_the_page_is_not_wider_than_its_window(opened: Browser) -> None:
@@ -66,14 +64,7 @@ def test_the_page_is_not_wider_than_its_window(opened: Browser) -> None:
 
 
 def test_every_chart_is_drawn_with_titled_axes(opened: Browser) -> None:
-    charts = opened.run(
-        """return [...document.querySelectorAll(".plot")].map((plot) => {
-          const { width, height } = plot.querySelector("svg.main-svg").getBoundingClientRect();
-          const marks = plot.querySelectorAll(".scatterlayer .trace, .barlayer .trace").length;
-          const titles = [".xtitle", ".ytitle"].map((each) => plot.querySelector(each)?.textContent);
-          return { width, height, marks, titles };
-        })"""
-    )
+    charts = opened.run(CHARTS)
     assert len(charts) >= (2 if "comparison" in opened.driver.current_url else 8)
     for chart in charts:
         assert chart["width"] >= 250
@@ -87,12 +78,7 @@ def test_nothing_overlaps_and_nothing_is_cut_off(opened: Browser) -> None:
 
 
 def test_words_are_large_enough_to_read(opened: Browser) -> None:
-    smallest = opened.run(
-        """return Math.min(...[...document.querySelectorAll("p, dd, dt, td, th, li, figcaption, .plot text")]
-          .filter((each) => each.textContent.trim() && each.getClientRects().length)
-          .map((each) => parseFloat(getComputedStyle(each).fontSize)))"""
-    )
-    assert smallest >= 12
+    assert opened.run(SMALLEST) >= 12
 
 
 def test_a_tablet_needs_no_sideways_scrolling_either(browser: Browser, pages: dict[str, Path]) -> None:

@@ -72,6 +72,13 @@ def test_a_band_is_the_outline_of_its_measured_edges() -> None:
     assert band["meta"] == line["meta"] == "VPO"
 
 
+def test_a_band_breaks_where_its_line_does() -> None:
+    curve = Curve([1, 2, 3, 4, 5], [0.5, 0.5, None, 0.5, 0.6], [0.4, 0.3, 0.1, 0.2, 0.5], [0.6, 0.7, 0.9, 0.8, 0.9])
+    band = line_chart({"VPO": curve}, arm_styles(["VPO"]), "k", "reward")["data"][0]
+    assert band["x"] == [1, 2, 2, 1, None, 4, 5, 5, 4]
+    assert band["y"] == [0.6, 0.7, 0.3, 0.4, None, 0.8, 0.9, 0.5, 0.2]
+
+
 def test_a_logarithmic_axis_has_whole_numbers_within_its_range() -> None:
     curve = Curve([1, 30], [0.1, 0.2])
     axis = line_chart({"a": curve}, arm_styles(["a"]), "k", "r", counts_on_log_x=True)["layout"]["xaxis"]
@@ -160,3 +167,4 @@ def test_hostile_names_stay_text_in_charts(hostile_specs: list[dict[str, Any]]) 
 def test_only_chart_text_that_plotly_would_read_as_markup_changes() -> None:
     assert plotly_text("VPO, α = 1/4 (30 %)") == "VPO, α = 1/4 (30 %)"
     assert plotly_text("a<b & %{y}") == "a&lt;b &amp; %\u200b{y}"
+    assert plotly_text("c:blue") == "\u200bc:blue", "the page's script takes it for a colour"

@@ -3,7 +3,8 @@
 Reads lives from stdin, one JSON object a line: folder, driver, moment, countdown. Forks for each, so that many lives
 cost one start of the interpreter, and answers with the exit status.
 
-Drivers: "rounds", "overlap", "ordered", "unordered" (both streams), "solving" (an ordered stream with a target).
+Drivers: "rounds", "overlap", "ordered", "unordered" (both streams), "solving" (an ordered stream with a target); and
+with a screen before the evaluation, which is switched on and off, "screened" (overlapping rounds), "screened stream".
 Moments: "sampling" and "evaluating" die inside the call; "torn" dies with half a line written; "written" dies right
 after a whole line. A life ends by SIGKILL at the countdown-th such moment; a countdown of 0 lets it live.
 """
@@ -21,15 +22,29 @@ from search.driver import run_search
 from search.ledger import Ledger, _dump
 from search.procedures import Evolution
 from search.records import Sampling
+from search.screening import Screening
 from tests.search.streaming import StreamingScript
 from tests.search.toy_problem import ToyProblem, toy_sampler
 
+SCREEN = Screening(
+    share=0.3,
+    audit=0.5,
+    tolerance=0.02,
+    least_skill=0.95,
+    error=0.99,
+    warm_up=4,
+    trusted=True,
+    predictor="tests.search.screening.predictors:SlotMeans",
+)
+IN_ROUNDS = ("rounds", "overlap", "screened")
 OPTIONS = {
     "rounds": {},
     "overlap": {"overlap": True, "evaluators": 2},
     "ordered": {"evaluators": 2},
     "unordered": {"ordered": False, "evaluators": 2},
     "solving": {"target": 1.0},
+    "screened": {"overlap": True, "evaluators": 2, "screen": SCREEN},
+    "screened stream": {"evaluators": 2, "screen": SCREEN},
 }
 
 
@@ -87,7 +102,7 @@ def live(folder: Path, driver: str, moment: str, countdown: int) -> None:
 
     Ledger.append = append  # type: ignore[method-assign]
     problems = [LoggedProblem(f"toy-{i}") for i in range(3)]
-    if driver in ("rounds", "overlap"):
+    if driver in IN_ROUNDS:
         sampler = MortalSampler(problems[0])
     else:
         # Every life has an order of arrival of its own

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from search.ledger import read_results, read_told
+from tests.search.killed_run import IN_ROUNDS, OPTIONS
 
 ROOT = Path(__file__).parents[2]
-DRIVERS = ["rounds", "overlap", "ordered", "unordered", "solving"]
+DRIVERS = list(OPTIONS)
 MOMENTS = ["sampling", "evaluating", "torn", "written"]
 
 
@@ -49,6 +50,10 @@ def timeless(folder: Path) -> list[dict]:
     return [{key: value for key, value in row.items() if key != "wall"} for row in rows]
 
 
+def in_order(folder: Path) -> list[dict]:
+    return sorted(timeless(folder)[1:], key=lambda row: json.dumps(row, sort_keys=True))
+
+
 def recorded(folder: Path) -> tuple[set[str], set[str]]:
     """(problem and answer, seed) of the complete lines of the ledger; its last line may be torn."""
     text = (folder / "run.jsonl").read_text() if (folder / "run.jsonl").exists() else ""
@@ -78,11 +83,12 @@ def live_on(run, folder: Path, driver: str, moment: str = "never", countdown: in
 def test_run_killed_again_and_again_ends_as_if_it_had_not_been(run, uninterrupted, tmp_path, driver):
     rng = random.Random(driver)
     deaths = 0
-    for case in range(8):
+    num_cases = 4 if "screened" in driver else 8  # predictions take their time
+    for case in range(num_cases):
         folder = tmp_path / str(case)
         for _ in range(40):
             moment = rng.choice(MOMENTS)
-            few = driver in ("rounds", "overlap") and moment in ("sampling", "evaluating")  # once a round or so
+            few = driver in IN_ROUNDS and moment in ("sampling", "evaluating")  # once a round or so
             code = live_on(run, folder, driver, moment, rng.randint(1, 5 if few else 25))
             if code == 0:
                 break
@@ -98,13 +104,19 @@ def test_run_killed_again_and_again_ends_as_if_it_had_not_been(run, uninterrupte
             assert read_results(folder / "run.jsonl") == results
         else:
             assert results == read_results(uninterrupted / driver / "run.jsonl")
-        if driver in ("rounds", "ordered"):
-            by_request = sorted(timeless(folder)[1:], key=lambda row: (row["problem"], row["number"], row["kind"]))
-            whole = timeless(uninterrupted / driver)[1:]
-            assert by_request == sorted(whole, key=lambda row: (row["problem"], row["number"], row["kind"]))
+        if driver in ("rounds", "ordered", "screened", "screened stream"):
+            assert in_order(folder) == in_order(uninterrupted / driver)
         if driver != "solving":  # there, siblings that were cut off are charged apart
             assert sum(charged) == sum(result.completion_tokens[-1] for result in results)
-    assert deaths >= 20
+    assert deaths >= 2.5 * num_cases
+
+
+@pytest.mark.parametrize("driver", ["screened", "screened stream"])
+def test_killed_searches_with_a_screen_drop_and_audit_answers_and_are_switched(uninterrupted, driver):
+    rows = timeless(uninterrupted / driver)
+    verdicts = {(each["on"], each["verdict"]) for row in rows for each in row.get("screen", ())}
+    assert verdicts >= {(True, "keep"), (True, "audit"), (True, "drop"), (False, "drop")}
+    assert {row["on"] for row in rows if row.get("kind") == "switch"} == {False}
 
 
 def test_archive_in_order_is_that_of_the_results_in_the_ledger(uninterrupted):

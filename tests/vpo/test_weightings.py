@@ -150,6 +150,15 @@ def test_prompt_key_tells_text_from_chat_and_ignores_the_order_of_keys():
     assert prompt_key("\ud800 é") != prompt_key("é")  # lone surrogates are no error
 
 
+def test_keys_that_a_dataset_pads_messages_with_do_not_count():
+    """Arrow gives all messages the keys of each, null where there are none."""
+    call = {"name": "zoom", "arguments": {"x": 1, "y": None}}
+    padded = [{"role": "user", "content": "a", "name": None, "tool_calls": [call]}]
+    bare = [{"role": "user", "content": "a", "tool_calls": [{"name": "zoom", "arguments": {"x": 1}}]}]
+    assert prompt_key(padded) == prompt_key(bare)
+    assert prompt_key([{**CHAT[0], "name": None}]) == prompt_key(CHAT) != prompt_key([{**CHAT[0], "name": ""}])
+
+
 def test_prompt_key_of_an_image_says_where_to_keep_it():
     with pytest.raises(TypeError, match=r"cannot hash this prompt: Object of type object.*columns of their own"):
         prompt_key([{"role": "user", "content": [{"type": "image", "image": object()}]}])

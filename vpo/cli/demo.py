@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +15,7 @@ from vpo.cli.hardware import hardware
 from vpo.cli.study.page import build_report
 from vpo.cli.study.runner import only_runner, run_studies
 from vpo.cli.study.settings import QUICK, Settings
+from vpo.record.surroundings import versions
 
 
 def run_demo(out: Path, seed: int = 0, quick: bool = False, fresh: bool = False) -> int:
@@ -54,7 +54,7 @@ def run_demo(out: Path, seed: int = 0, quick: bool = False, fresh: bool = False)
             command=" ".join(["vpo demo", f"--seed {seed}", *(["--quick"] if quick else [])]),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             hardware=hardware(),
-            versions={name: version(name) for name in ("vpo", "torch", "transformers", "trl")},
+            versions=versions("vpo", "torch", "transformers", "trl"),
         )
         write(report, out / "report.html")
     console.print(f"Done in {(time.perf_counter() - started) / 60:.1f} min.")

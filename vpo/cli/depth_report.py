@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import resource
 import shlex
 import sys
@@ -17,6 +15,7 @@ from rich.console import Console
 
 from vpo.cli.hardware import hardware
 from vpo.cli.models import load_model, require_tokenizer
+from vpo.record.surroundings import versions
 
 if TYPE_CHECKING:
     from eval.depth import DepthProbe, DepthReport, Passage, Plan
@@ -112,7 +111,7 @@ def run_depth_report(asked: Reporting) -> int:
             report = replace(
                 report,
                 rewards=rewards_by_loop(
-                    model, "num_loops", task, chosen, tokenizer, plan.loops, asked.max_new_tokens, line.update
+                    model, "num_loops", task, chosen, tokenizer, report.loops, asked.max_new_tokens, line.update
                 ),
             )
     report = replace(
@@ -121,7 +120,7 @@ def run_depth_report(asked: Reporting) -> int:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         hardware=hardware(),
         data=_data(asked),
-        versions={name: importlib.metadata.version(name) for name in _PACKAGES if _is_installed(name)},
+        versions=versions(*_PACKAGES),
         notes=[*notes, *report.notes],
         seconds=round(time.monotonic() - started, 1),
         peak_memory_gib=round(_peak_bytes() / 2**30, 2),
@@ -169,29 +168,20 @@ def _text_passages(asked: Reporting, tokenizer: Any) -> list[Passage]:
     """Passages of the text, cut to ``length``, in their order until ``max_tokens``; one for each text first."""
     from eval.depth import Passage
     from eval.formats import RuleTaxonomy
+    from vpo.cli.texts import read_rows
 
     assert asked.text is not None  # checked by the caller
     label, room, passages = RuleTaxonomy(), asked.max_tokens, []
-    for row in _rows(asked.text):
+    for row in read_rows(asked.text):
         ids = tokenizer(row["text"])["input_ids"][: max(room, 0)]
         room -= len(ids)
-        kind = str(row.get("format") or label(row["text"]))
+        kind, hard = ("" if row.get(name) is None else str(row[name]) for name in ("format", "difficulty"))
+        kind = kind or label(row["text"])
         for start in range(0, len(ids), asked.length):
             part = ids[start : start + asked.length]
             if len(part) >= 2:  # a single token predicts nothing
-                passages.append(Passage(part, kind=kind, difficulty=str(row.get("difficulty") or "")))
+                passages.append(Passage(part, kind=kind, difficulty=hard))
     return passages
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a text file; those of a .jsonl keep their ``format`` and ``difficulty``."""
-    from vpo.cli.texts import read_texts
-
-    texts = read_texts(path)
-    if path.suffix != ".jsonl":
-        return [{"text": text} for text in texts]
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return [row for row in rows if row["text"].strip()]
 
 
 def _data(asked: Reporting) -> str:
@@ -222,11 +212,3 @@ def _peak_bytes() -> int:
     """Largest resident memory of this process so far; the kernel counts in KiB, on macOS in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

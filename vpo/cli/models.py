@@ -9,12 +9,14 @@ from typing import Any
 def load_model(name: str, trust_remote_code: bool = False) -> Any:
     """The causal language model in a folder or on the hub, in the dtype it was saved in, on a GPU if there is one.
 
+    Weights are read from safetensors alone: other files are pickles, which may hold anything.
+
     Args:
         name: Folder or hub name.
         trust_remote_code: Run modelling code that comes with the checkpoint, as Huginn's and Ouro's do.
 
     Raises:
-        ValueError: There is no model of that name.
+        ValueError: There is no model of that name, or none as safetensors.
     """
     if name.startswith((".", "/", "~")) and not Path(name).is_dir():
         raise ValueError(
@@ -25,9 +27,15 @@ def load_model(name: str, trust_remote_code: bool = False) -> Any:
 
     import vpo.looped  # noqa: F401 - registers looped models
 
+    options = {"dtype": "auto", "trust_remote_code": trust_remote_code, "use_safetensors": True}
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, dtype="auto", trust_remote_code=trust_remote_code)
+        model = AutoModelForCausalLM.from_pretrained(name, **options)
     except (OSError, ValueError) as error:
+        if "safetensors" in str(error):
+            raise ValueError(
+                f"{name} has no weights as safetensors; other files are pickles, which are not read. If you trust it, "
+                "load it once with transformers and save it again (save_pretrained writes safetensors)."
+            ) from error
         raise ValueError(f"{name} cannot be loaded as a causal language model: {_first_line(error)}") from error
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 

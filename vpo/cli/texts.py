@@ -11,20 +11,30 @@ if TYPE_CHECKING:
 
 
 def read_texts(path: Path) -> list[str]:
-    """The texts of a file: rows with a field ``text`` of a ``.jsonl``, else what blank lines separate.
+    """The texts of a file; as :func:`read_rows`."""
+    return [row["text"] for row in read_rows(path)]
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file, each with a ``text`` that is more than white space; of a ``.jsonl`` with its other fields.
+
+    Args:
+        path: A ``.jsonl`` with a field ``text`` in every row, or a file whose texts blank lines separate.
 
     Raises:
         ValueError: A row is no JSON object with a text, or there is no text at all.
     """
     content = path.read_text(encoding="utf-8")
     if path.suffix == ".jsonl":
-        texts = [_text(path, number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
+        # Not splitlines: JSON may hold U+2028 and its like as they are, and they end no row.
+        lines = enumerate(content.split("\n"), 1)
+        rows = [_row(path, number, line) for number, line in lines if line.strip()]
     else:
-        texts = content.split("\n\n")
-    texts = [text.strip() for text in texts if text.strip()]
-    if not texts:
+        rows = [{"text": text} for text in content.split("\n\n")]
+    rows = [{**row, "text": row["text"].strip()} for row in rows if row["text"].strip()]
+    if not rows:
         raise ValueError(f"{path} holds no text: expected texts that blank lines separate, or .jsonl rows with 'text'.")
-    return texts
+    return rows
 
 
 def token_batches(
@@ -61,11 +71,11 @@ def token_batches(
     return batches
 
 
-def _text(path: Path, number: int, line: str) -> str:
+def _row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {number} is not JSON ({error}): expected one object a line.") from error
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise ValueError(f"{path}, line {number} has no field 'text': expected one in every row.")
-    return row["text"]
+    return row

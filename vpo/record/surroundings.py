@@ -61,8 +61,12 @@ def surroundings() -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Name -> version of what is installed, of Python and of vpo, with the commit if it is a checkout."""
+def versions(*names: str) -> dict[str, str]:
+    """Name -> version of what is installed, of Python and of vpo, with the commit if it is a checkout.
+
+    Args:
+        *names: Those alone, in this order, as far as they are there; by default all.
+    """
     found = {"python": platform.python_version(), "vpo": vpo.__version__}
     if (commit := _commit(Path(vpo.__file__).resolve().parents[1])) is not None:
         found["vpo commit"] = commit
@@ -71,7 +75,7 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return {name: found[name] for name in names if name in found} if names else found
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:

@@ -30,7 +30,7 @@ class Dirichlet:
         alpha: Concentration of a component, > 0. 1 (the paper's choice) is uniform on the simplex, smaller goes to the
             corners (one component matters at a time), larger to the centre (all matter alike). Or text such as "1/d":
             so much divided by the number of components. With alpha = 1 what a specialist earns shrinks as D grows
-            (three specialists on a third of the components each: .61 at D = 3, .43 at D = 30); "1/d" keeps it.
+            (three specialists on a third of the components each: .61 at D = 3, .42 at D = 30); "1/d" keeps it.
         method: "iid" for independent draws (the paper's default), "sobol" for scrambled Sobol points.
 
     Raises:

@@ -27,7 +27,8 @@ def prompt_key(prompt: str | Sequence[Any]) -> int:
 
     Args:
         prompt: A string, or a list of chat messages that are plain JSON (dicts, lists, strings, numbers). The order
-            of the keys within a message does not matter.
+            of the keys within a message does not matter, nor does a key whose value is null: datasets pad messages
+            with such keys when only other messages have them.
 
     Returns:
         0 <= key < 2**63, the same in every process and Python version.
@@ -36,13 +37,22 @@ def prompt_key(prompt: str | Sequence[Any]) -> int:
         TypeError: The prompt holds something that JSON does not know, such as an image.
     """
     try:
-        text = json.dumps(prompt, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(without_nulls(prompt), sort_keys=True, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"cannot hash this prompt: {error}. Expected a string or chat messages of plain JSON. Keep images and "
             "other objects in columns of their own, and leave placeholders in the prompt."
         ) from error
     return _hash63(f"prompt {text}")
+
+
+def without_nulls(value: Any) -> Any:
+    """The same value, of plain JSON, without entries of objects that are null, at any depth."""
+    if isinstance(value, dict):
+        return {key: without_nulls(each) for key, each in value.items() if each is not None}
+    if isinstance(value, list | tuple):
+        return [without_nulls(each) for each in value]
+    return value
 
 
 def _hash63(text: str) -> int:

@@ -8,7 +8,7 @@ from eval.collapse.json_form import to_json
 from eval.collapse.run_report import CollapseReport
 from eval.report.collapse.markdown import markdown
 from eval.report.collapse.page import render
-from eval.report.parts import write_whole
+from eval.report.files import require_folder, write_files
 
 
 def write_report(report: CollapseReport, path: str | Path, *, png: bool = False) -> list[Path]:
@@ -30,25 +30,17 @@ def write_report(report: CollapseReport, path: str | Path, *, png: bool = False)
     """
     path = Path(path)
     page = path if path.suffix.lower() in (".html", ".htm") else path / "report.html"
-    if page.parent.exists() and not page.parent.is_dir():
-        raise FileExistsError(
-            f"{str(page.parent)!r} is a file: expected a folder, or a name ending in .html. Choose another path."
-        )
-    texts = {page: render(report), page.with_suffix(".md"): markdown(report), page.with_suffix(".json"): _json(report)}
-    pictures = {}
+    require_folder(page.parent, ", or a name ending in .html")
+    made: dict[Path, str | bytes] = {
+        page: render(report),
+        page.with_suffix(".md"): markdown(report),
+        page.with_suffix(".json"): _json(report),
+    }
     if png:
         from eval.report.collapse.pictures import draw_pictures  # matplotlib is an extra
 
-        pictures = draw_pictures(report)
-    page.parent.mkdir(parents=True, exist_ok=True)
-    for target, text in texts.items():
-        write_whole(target, text)
-    charts = page.parent / "charts"
-    if pictures:
-        charts.mkdir(exist_ok=True)
-    for name, data in pictures.items():
-        (charts / name).write_bytes(data)
-    return [*texts, *(charts / name for name in pictures)]
+        made |= {page.parent / "charts" / name: data for name, data in draw_pictures(report).items()}
+    return write_files(made)
 
 
 def _json(report: CollapseReport) -> str:

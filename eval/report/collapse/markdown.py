@@ -10,7 +10,8 @@ from eval.collapse.run_report import CollapseReport, RunReport
 from eval.report.collapse import tables
 from eval.report.collapse.drawn import alarm_starts
 from eval.report.collapse.page import silence
-from eval.report.collapse.wording import STRENGTHS, VERDICTS, alarm_place, changes_of, shortened
+from eval.report.collapse.wording import STRENGTHS, VERDICTS, alarm_place, changes_of
+from eval.report.names import shortened
 from eval.report.words import MISSING
 
 MOST_ALARMS = 3

@@ -11,8 +11,9 @@ from eval.report.charts import Spec, line_chart, plain_layout, plotly_text
 from eval.report.collapse.drawn import drawn_looks, marked_alarms
 from eval.report.collapse.labels import Palette, seen
 from eval.report.collapse.steps import look_line, step_chart
-from eval.report.collapse.wording import axis_text, percent, shortened
+from eval.report.collapse.wording import percent
 from eval.report.data import Curve, finite
+from eval.report.names import distinct, shortened
 from eval.report.parts import Chart, ChartGroup, join_charts
 from eval.report.styles import LineStyle
 
@@ -50,7 +51,7 @@ def accuracy_chart(run: RunReport, palette: Palette) -> ChartGroup:
         "tickvals": [0, 0.25, 0.5, 0.75, 1],
         "showgrid": True,
     }
-    names = [axis_text(shortened(label, 18)) for label in rows]
+    names = [plotly_text(each) for each in distinct(shortened(label, 18) for label in rows)]
     places = list(range(len(rows) - 1, -1, -1))
     layout["yaxis"] |= {"tickvals": places, "ticktext": names, "range": [-0.6, len(rows) - 0.4], "title": {"text": ""}}
     layout["hovermode"] = "closest"
@@ -79,6 +80,7 @@ def accuracy_over_steps(run: RunReport, palette: Palette) -> ChartGroup:
             base={label: base.est if base else None},
             alarms=alarms,
             as_share=True,
+            steps=[look.step for look in run.looks],
         )
         every = max(1, len(looks) // _MOST_MARKERS)
         shares = [palette.shares_of(look)[label] or 0.0 for look in looks]
@@ -150,7 +152,7 @@ def _difference_chart(curve: Curve) -> Spec:
 
 def at_each_k(spec: Spec) -> Spec:
     """Ticks and markers where something was measured: the usual k are powers of two, not the axis's own 1, 2, 5."""
-    ks = sorted({k for trace in spec["data"] for k in trace["x"]})
+    ks = sorted({k for trace in spec["data"] for k in trace["x"] if k is not None})
     if 0 < len(ks) <= 9:
         spec["layout"]["xaxis"]["tickvals"] = ks
         for trace in spec["data"]:

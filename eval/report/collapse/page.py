@@ -12,6 +12,7 @@ from eval.report.collapse import diversity, evidence, outcomes, tables, wording
 from eval.report.collapse.drawn import alarm_starts, drawing_notes, drawn_looks, marked_alarms
 from eval.report.collapse.labels import Palette, facets_of, palette, seen
 from eval.report.collapse.steps import area_chart, step_chart
+from eval.report.names import distinct, shortened
 from eval.report.parts import Chart, ChartGroup, fill_template, join_charts
 from eval.report.styles import arm_styles
 from eval.report.words import MISSING
@@ -68,6 +69,7 @@ def render(report: CollapseReport) -> str:
         styles=arm_styles(["base", *_names(report.runs)]),
         names=_names(report.runs),
         wording=wording,
+        shortened=shortened,
         glossary=wording.GLOSSARY,
         missing=MISSING,
         when=_WHEN,
@@ -125,7 +127,7 @@ def silence(run: RunReport) -> str:
         told.append(
             f"With {run.looks[-1].num_prompts:,} prompts, a single look would have been enough for a rise of "
             f"“{row.quantity.name}” from its bound {row.quantity.bound:.2f} to about {row.seen_from}; smaller rises "
-            "need several looks, and one that stays below the bound raises no alarm at all."
+            "may need several looks, and one that stays below the bound raises no alarm at all."
         )
     return " ".join(told)
 
@@ -145,12 +147,8 @@ def _facts(run: RunReport) -> list[str]:
 
 
 def _names(runs: Sequence[RunReport]) -> list[str]:
-    """Names of the runs, each its own."""
-    names: list[str] = []
-    for number, run in enumerate(runs, start=1):
-        name = run.name or f"run {number}"
-        names.append(name if name not in names else f"{name} ({number})")
-    return names
+    """Names of the runs, each its own, and none of them that of the base model's line."""
+    return distinct((run.name or f"run {number}" for number, run in enumerate(runs, start=1)), reserved=["base"])
 
 
 def _areas(runs: Sequence[RunReport], labels: Palette, titles: Sequence[str]) -> ChartGroup:
@@ -162,7 +160,7 @@ def _areas(runs: Sequence[RunReport], labels: Palette, titles: Sequence[str]) ->
         if not looks:
             continue
         alarms = [alarm.step for alarm in marked_alarms(run)]
-        spec = area_chart(looks, run.base, labels, (min(steps), max(steps)), alarms)
+        spec = area_chart(looks, run.base, labels, steps, alarms)
         first = run.base if run.base and labels.facet in run.base.shares else looks[0]
         before, after = labels.shares_of(first), labels.shares_of(looks[-1])
         words = [

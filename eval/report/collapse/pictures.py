@@ -5,11 +5,9 @@ The colours are those of the page, read from its style sheet.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from eval.collapse.run_report import CollapseReport, RunReport
@@ -17,14 +15,11 @@ from eval.report.collapse import diversity, outcomes
 from eval.report.collapse.drawn import drawn_looks, marked_alarms
 from eval.report.collapse.labels import Palette, facets_of, palette
 from eval.report.collapse.steps import look_line
-from eval.report.collapse.wording import shortened
 from eval.report.data import Curve
+from eval.report.png import colours, draw_curve, new_figure, plain, png_of
 from eval.report.styles import LineStyle
 
-_STYLE_SHEET = Path(__file__).resolve().parents[2] / "templates" / "report.css"
-_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
 _HATCHES = {"": "", "/": "///", ".": "...", "x": "xxx"}
-_LONGEST = 32  # characters of a label
 
 
 def draw_pictures(report: CollapseReport) -> dict[str, bytes]:
@@ -33,18 +28,12 @@ def draw_pictures(report: CollapseReport) -> dict[str, bytes]:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "matplotlib is not installed, and charts/*.png were asked for: expected the extra `png`. "
-            "Install it (pip install 'vpo[png]'), or leave out `png`: report.html has all charts."
-        ) from error
     found = {}
     for number, run in enumerate(report.runs, start=1):
         start = f"{number}-" if len(report.runs) > 1 else ""
         for name, draw in _drawings(report, run).items():
-            found[f"{start}{name}.png"] = _png(Figure(figsize=(8, 4.2), dpi=150, layout="constrained"), run, draw)
+            figure = new_figure("charts/*.png", "`png`", figsize=(8, 4.2), dpi=150)
+            found[f"{start}{name}.png"] = _png(figure, run, draw)
     return found
 
 
@@ -68,16 +57,14 @@ def _drawings(report: CollapseReport, run: RunReport) -> dict[str, Callable[[Any
 def _png(figure: Any, run: RunReport, draw: Callable[[Any], None]) -> bytes:
     axes = figure.add_subplot()
     draw(axes)
-    axes.set_title(_plain(run.name), loc="left", fontsize=11)
+    axes.set_title(plain(run.name), loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=9)
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()
+    return png_of(figure)
 
 
 def _areas(axes: Any, run: RunReport, labels: Palette) -> None:
-    colours = _colours()
+    fill_colours = colours()
     looks = [look for look in drawn_looks(run) if labels.facet in look.shares]
     steps = [float(look.step) for look in looks]
     fills = list(labels.styles.values())
@@ -88,8 +75,8 @@ def _areas(axes: Any, run: RunReport, labels: Palette) -> None:
     areas = axes.stackplot(
         steps,
         rows,
-        labels=[_plain(label) for label in labels.styles],
-        colors=[colours[fill.colour] for fill in fills],
+        labels=[plain(label) for label in labels.styles],
+        colors=[fill_colours[fill.colour] for fill in fills],
         **drawn,
     )
     for area, fill in zip(areas, fills, strict=True):
@@ -100,7 +87,7 @@ def _areas(axes: Any, run: RunReport, labels: Palette) -> None:
         bottom = 0.0
         for label, fill in labels.styles.items():
             share = labels.shares_of(run.base)[label] or 0.0
-            colour, hatch = colours[fill.colour], _HATCHES[fill.pattern]
+            colour, hatch = fill_colours[fill.colour], _HATCHES[fill.pattern]
             axes.bar(left - 1.2 * width, share, width, bottom=bottom, color=colour, hatch=hatch, **drawn)
             bottom += share
         left -= 1.7 * width
@@ -111,28 +98,9 @@ def _areas(axes: Any, run: RunReport, labels: Palette) -> None:
 
 def _lines(axes: Any, run: RunReport, lines: Mapping[str, Curve], unit: str, by_k: bool) -> None:
     styles = _styles(list(lines))
-    colours = _colours()
     for name, curve in lines.items():
-        style, colour = styles[name], colours[styles[name].colour]
-        measured = [(x, y) for x, y in zip(curve.x, curve.mean, strict=True) if y is not None]
-        if not measured:
-            continue
-        axes.plot(
-            *zip(*measured, strict=True),
-            label=_plain(name),
-            color=colour,
-            linestyle=_DASHES[style.dash],
-            linewidth=2,
-            marker="o" if by_k or len(measured) == 1 else None,
-        )
-        if curve.lo is not None and curve.hi is not None:
-            band = [
-                (x, lo, hi)
-                for x, lo, hi in zip(curve.x, curve.lo, curve.hi, strict=True)
-                if lo is not None and hi is not None
-            ]
-            axes.fill_between(*zip(*band, strict=True), color=colour, alpha=0.14, linewidth=0)
-    axes.grid(axis="y", color=colours["pale"], linewidth=0.6)
+        draw_curve(axes, name, curve, styles[name], with_markers=by_k)
+    axes.grid(axis="y", color=colours()["pale"], linewidth=0.6)
     axes.set(xlabel="samples k" if by_k else "training step", ylabel=unit)
     if by_k:
         ks = sorted({x for curve in lines.values() for x in curve.x})
@@ -159,17 +127,6 @@ def _evidence(run: RunReport) -> dict[str, Curve]:
 def _styles(names: Sequence[str]) -> dict[str, LineStyle]:
     known = {**outcomes.PASS_STYLES, **diversity.HILL, "threshold": LineStyle("vermillion", "dashdot", "x")}
     return {name: known.get(name, LineStyle("ink", "solid", "circle")) for name in names}
-
-
-def _colours() -> dict[str, str]:
-    """Colour names of ``styles`` in light surroundings."""
-    light = _STYLE_SHEET.read_text(encoding="utf-8").partition("@media")[0]
-    return dict(re.findall(r"--c-([a-z]+): (#[0-9a-f]{6})", light))
-
-
-def _plain(text: str) -> str:
-    """A text that matplotlib takes as it is: no mathematics between dollars, no leading _, which hides a label."""
-    return "\u200b" * text.startswith("_") + shortened(text, _LONGEST).replace("$", r"\$")
 
 
 def _slug(text: str) -> str:

@@ -40,6 +40,7 @@ def step_chart(
     alarms: Sequence[int] = (),
     from_zero: bool = False,
     as_share: bool = False,
+    steps: Sequence[float] = (),
 ) -> Spec:
     """Lines over training steps.
 
@@ -51,6 +52,7 @@ def step_chart(
         alarms: Steps that a vertical line marks.
         from_zero: Start the vertical axis at zero.
         as_share: The values are shares: percent, between 0 and 1.
+        steps: Steps that a logarithmic axis covers, for charts side by side; by default the curves' own.
     """
     spec = line_chart(curves, styles, "training step", y_title, from_zero=from_zero)
     x = sorted({step for curve in curves.values() for step in curve.x})
@@ -68,18 +70,27 @@ def step_chart(
         spec["layout"]["yaxis"] |= {"range": [-0.02, 1.02], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
         for trace in spec["data"]:
             trace["hovertemplate"] = "%{y:.1%}"
-    return with_alarms(with_log(spec, x), alarms)
+    return with_alarms(with_log(spec, steps or x), alarms)
 
 
 def area_chart(
     looks: Sequence[LookRecord],
     base: LookRecord | None,
     palette: Palette,
-    steps: tuple[int, int],
+    steps: Sequence[int],
     alarms: Sequence[int] = (),
 ) -> Spec:
-    """Shares by step as stacked areas, with the base model's as a bar at the left."""
-    spec = share_chart(looks, palette.styles, palette.shares_of, steps, of_what="samples")
+    """Shares by step as stacked areas, with the base model's as a bar at the left.
+
+    Args:
+        looks: Those of a run, ascending, one at least.
+        base: The base model's; None without one.
+        palette: The facet, and a fill for each of its labels.
+        steps: All steps of this chart and of those beside it, which share an axis.
+        alarms: Steps that a vertical line marks.
+    """
+    ends = (min(steps), max(steps))
+    spec = share_chart(looks, palette.styles, palette.shares_of, ends, of_what="samples")
     for trace in spec["data"]:
         trace["hovertemplate"] = "%{y:.1%}"
     if base is not None and base.shares.get(palette.facet):
@@ -97,7 +108,7 @@ def area_chart(
         layout["xaxis2"]["unifiedhovertitle"] = {"text": "base model"}
         layout["xaxis"]["domain"] = [_FIRST_STEP, 1]
         layout["yaxis"]["anchor"] = "x2"
-    return with_alarms(with_log(spec, [look.step for look in looks]) if len(looks) > 1 else spec, alarms, "mark")
+    return with_alarms(with_log(spec, steps) if len(looks) > 1 else spec, alarms, "mark")
 
 
 def panels(specs: Sequence[tuple[Spec, float]]) -> Spec:

@@ -13,6 +13,7 @@ from eval.report.collapse.labels import Palette, palette
 from eval.report.collapse.wording import VERDICTS, interval, look_place, percent, plain
 from eval.report.data import Number, finite
 from eval.report.words import MISSING
+from vpo.evidence import BETS
 
 Value = Range | Number
 KEY_ROWS = ("effective formats", "pass@")  # how the names of the rows that matter most begin
@@ -100,8 +101,10 @@ def watched(run: RunReport) -> list[Watched]:
         evidence = run.looks[-1].evidence.get(quantity.name) if run.looks else None
         seen_from = MISSING
         if run.looks and needed is not None:
-            # The threshold is held against the mean over all quantities: one alone must make up for the others.
-            alone = needed + math.log(len(run.quantities))
+            # The threshold is held against the mean over all quantities and bets: one alone must make up for all
+            # others, at worst with the share of the stake that is placed at its look (`vpo.evidence`).
+            number = run.looks[-1].number
+            alone = needed + math.log(len(run.quantities) * len(BETS) * number * (number + 1))
             mean = smallest_seen(quantity.bound, run.looks[-1].num_prompts, alone)
             seen_from = "no single look" if mean is None else plain(mean)
         rows.append(Watched(quantity, plain(evidence), seen_from))

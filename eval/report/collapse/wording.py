@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from eval.collapse.records import Action, AlarmRecord, LookRecord, Range, Strength, Verdict
-from eval.report.charts import plotly_text
 from eval.report.data import finite
 from eval.report.words import MISSING
 
@@ -104,8 +103,8 @@ GLOSSARY = (
     ("Vendi score", "How many unlike texts a prompt has; near-copies count as one."),
     (
         "evidence",
-        "What a bet against “nothing has changed” has grown to. Without a change it rarely grows large, however often "
-        "one looks; the chart shows its natural logarithm, summed over looks.",
+        "What bets against “the mean is not above its bound” have grown to. If that is true they rarely grow large, "
+        "however often one looks; a change that stays below the bound lets them shrink. Charts show logarithms.",
     ),
     ("log-odds", "ln(share / (1 − share)): a steady advantage moves it along a straight line."),
     ("medoid", "The sample most like all others of its label."),
@@ -172,13 +171,3 @@ def changes_of(action: Action) -> list[tuple[str, str, str]]:
         (key, value_text(pair[0] if pair else None), value_text(pair[1] if len(pair) > 1 else None))
         for key, pair in action.changes.items()
     ]
-
-
-def shortened(text: str, length: int) -> str:
-    """A text cut to a length."""
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
-
-
-def axis_text(text: str) -> str:
-    """Text for an axis: safe for Plotly, and not taken for the name of a colour."""
-    return plotly_text(text if not text.startswith("c:") else "\u200b" + text)

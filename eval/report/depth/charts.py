@@ -8,8 +8,8 @@ from markupsafe import Markup
 
 from eval.depth.record import DepthReport, GroupRecord, Series
 from eval.report.charts import Spec, line_chart, plain_layout, plotly_text
-from eval.report.collapse.wording import shortened
-from eval.report.data import Curve
+from eval.report.data import Curve, Number
+from eval.report.names import distinct, shortened
 from eval.report.parts import Chart, ChartGroup, join_charts
 from eval.report.styles import LineStyle
 
@@ -37,7 +37,8 @@ LINES: Mapping[str, tuple[str, LineStyle]] = {
 }
 _STYLES = dict(LINES.values())
 _GROUPINGS = ("position", "surprisal", "format", "difficulty")
-_MOST_TICKS = 12
+#: Loops that each get a tick.
+MOST_TICKS = 12
 _LONGEST = 18  # characters of a kind: more leave no room for its bar on a phone
 
 
@@ -46,10 +47,8 @@ def gain_charts(report: DepthReport) -> ChartGroup:
     losses = _chart(report, "Cross-entropy of the next token", ["cross_entropy"], "nats a token", marks_spot=True)
     unit = "share" if report.rewards is None else "share, reward"
     right = _chart(report, "Right predictions", ["accuracy", "solved", "rewards"], unit, marks_spot=True)
-    moves = _chart(report, "How far the prediction is away", ["kl_previous", "kl_capped"], "KL, nats a token")
-    for trace in moves.spec["data"]:  # a logarithmic axis has no place for the capped output's distance to itself
-        trace["y"] = [value or None for value in trace["y"]]
-    moves.spec["layout"]["yaxis"] |= {"type": "log", "tickformat": ".0e", "dtick": 1}
+    names, unit = ["kl_previous", "kl_capped"], "KL, nats a token"
+    moves = _chart(report, "How far the prediction is away", names, unit, is_log=True)
     return _join([losses, right, moves])
 
 
@@ -110,12 +109,21 @@ def depth_charts(report: DepthReport) -> ChartGroup:
     return ChartGroup(charts, legend, wide=True)
 
 
-def _chart(report: DepthReport, title: str, names: Sequence[str], unit: str, marks_spot: bool = False) -> Chart:
-    curves = {LINES[name][0]: curve for name in names if (curve := _curve(report, name)) is not None}
-    spec = line_chart(curves, _STYLES, "loops", unit)
+def _chart(
+    report: DepthReport,
+    title: str,
+    names: Sequence[str],
+    unit: str,
+    marks_spot: bool = False,
+    is_log: bool = False,
+) -> Chart:
+    curves = {LINES[name][0]: curve for name in names if (curve := curve_of(report, name)) is not None}
+    spec = line_chart(on_log(curves) if is_log else curves, _STYLES, "loops", unit)
+    if is_log:
+        spec["layout"]["yaxis"] |= {"type": "log", "tickformat": ".0e", "dtick": 1}
     axis = spec["layout"]["xaxis"]
     axis["range"] = [0.7, report.loops + 0.3]
-    if report.loops <= _MOST_TICKS:
+    if report.loops <= MOST_TICKS:
         axis |= {"tickmode": "array", "tickvals": list(range(1, report.loops + 1))}
     if marks_spot:
         spot = report.sweet_spot
@@ -128,7 +136,8 @@ def _chart(report: DepthReport, title: str, names: Sequence[str], unit: str, mar
     return Chart(title, spec, alt=f"{title}, by loop")
 
 
-def _curve(report: DepthReport, name: str) -> Curve | None:
+def curve_of(report: DepthReport, name: str) -> Curve | None:
+    """A quantity of ``LINES`` over loops; None if it was not measured."""
     if name.startswith("jacobian"):
         rows = report.jacobian
         values = [row.norm if name == "jacobian_norm" else row.radius for row in rows]
@@ -145,6 +154,30 @@ def as_curve(series: Series) -> Curve:
     return Curve(x, series.mean, series.lo, series.hi) if has_band else Curve(x, series.mean)
 
 
+def on_log(curves: Mapping[str, Curve]) -> dict[str, Curve]:
+    """Curves as a logarithmic axis can show them.
+
+    A mean of 0, such as the capped output's distance to itself, has no place there and is a gap; an interval that
+    reaches 0 goes down to the smallest number that is shown.
+    """
+    shown = [value for curve in curves.values() for value in [*curve.mean, *(curve.lo or ())] if value and value > 0]
+    floor = min(shown, default=1.0)
+
+    def positive(curve: Curve) -> Curve:
+        is_shown = [value is not None and value > 0 for value in curve.mean]
+
+        def edge(values: Sequence[Number] | None) -> list[Number] | None:
+            if values is None:
+                return None
+            pairs = zip(values, is_shown, strict=True)
+            return [max(value, floor) if ok and value is not None else None for value, ok in pairs]
+
+        mean = [value if ok else None for value, ok in zip(curve.mean, is_shown, strict=True)]
+        return Curve(curve.x, mean, edge(curve.lo), edge(curve.hi))
+
+    return {name: positive(curve) for name, curve in curves.items()}
+
+
 def _join(charts: list[Chart]) -> ChartGroup:
     return join_charts(charts, _STYLES, [name for name, _ in LINES.values()])
 
@@ -156,7 +189,9 @@ def _level(value: float) -> Spec:
 
 def _bars(rows: Sequence[GroupRecord], names: Sequence[str]) -> Spec:
     shown = list(reversed(rows))  # Plotly builds upwards
-    labels = [plotly_text(shortened(row.name, _LONGEST)) for row in shown]
+    # By place and not by label: labels that look alike once they are cut would share a bar.
+    places = list(range(len(shown)))
+    labels = [plotly_text(each) for each in reversed(distinct(shortened(row.name, _LONGEST) for row in rows))]
     data = []
     for t, name in enumerate(names):
         shares = [row.shares[t] if t < len(row.shares) else 0.0 for row in shown]
@@ -167,15 +202,17 @@ def _bars(rows: Sequence[GroupRecord], names: Sequence[str]) -> Spec:
                 "name": name,
                 "meta": name,
                 "x": shares,
-                "y": labels,
+                "y": places,
+                "text": [plotly_text(row.name) for row in shown],
+                "textposition": "none",
                 "customdata": [row.mean_depth for row in shown],
                 "marker": {"color": f"c:blue/{_opacity(t, len(names)):.2f}", "line": {"color": "c:card", "width": 1}},
-                "hovertemplate": f"{name}: %{{x:.1%}} (mean %{{customdata:.2f}})",
+                "hovertemplate": f"%{{text}}, {name}: %{{x:.1%}} (mean %{{customdata:.2f}})",
             }
         )
     layout = plain_layout("share of tokens", "kind of token")
     layout["xaxis"] |= {"range": [0, 1], "tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]}
-    layout["yaxis"] |= {"type": "category", "nticks": 0}
+    layout["yaxis"] |= {"tickvals": places, "ticktext": labels, "range": [-0.6, len(shown) - 0.4], "showgrid": False}
     layout |= {"barmode": "stack", "hovermode": "closest"}
     return {"data": data, "layout": layout}
 

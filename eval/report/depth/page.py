@@ -6,7 +6,8 @@ from pathlib import Path
 
 from eval.depth.record import DepthReport
 from eval.report.depth import charts, words
-from eval.report.parts import fill_template, write_whole
+from eval.report.files import require_folder, write_files
+from eval.report.parts import fill_template
 from eval.report.words import MISSING, time_text
 
 
@@ -52,18 +53,10 @@ def write_depth_report(report: DepthReport, folder: Path, *, png: bool = False) 
         FileExistsError: The folder's name is a file's.
         ImportError: ``png`` without matplotlib.
     """
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{str(folder)!r} is a file: expected a folder. Choose another with --out.")
-    texts = {folder / "report.html": render(report), folder / "report.json": report.to_json()}
-    picture = None
+    require_folder(folder)
+    made: dict[Path, str | bytes] = {folder / "report.html": render(report), folder / "report.json": report.to_json()}
     if png:
         from eval.report.depth.picture import draw_picture  # matplotlib is an extra
 
-        picture = draw_picture(report)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, text in texts.items():
-        write_whole(path, text)
-    if picture is None:
-        return list(texts)
-    (folder / "report.png").write_bytes(picture)
-    return [*texts, folder / "report.png"]
+        made[folder / "report.png"] = draw_picture(report)
+    return write_files(made)

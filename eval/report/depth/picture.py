@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import math
-from typing import Any
+from eval.depth.record import DepthReport
+from eval.report.depth.charts import LINES, MOST_TICKS, curve_of, on_log
+from eval.report.png import colours, draw_curve, new_figure, plain, png_of
 
-from eval.depth.record import DepthReport, Series
-from eval.report.depth.charts import LINES
-
-# Okabe and Ito, as on the page in light surroundings.
-_COLOURS = {
-    "blue": "#0072b2",
-    "green": "#009e73",
-    "vermillion": "#d55e00",
-    "purple": "#cc79a7",
-    "orange": "#e69f00",
-    "ink": "#4d5560",
-}
-_DASHES = {"solid": "-", "dash": "--", "dot": ":"}
+#: Title, quantities, and whether the axis is logarithmic.
 _PANELS = (
-    ("Cross-entropy (nats)", ("cross_entropy",)),
-    ("Right predictions", ("accuracy",)),
-    ("KL (nats a token)", ("kl_previous", "kl_capped")),
-    ("Residual", ("residual", "scale_free_residual")),
-    ("Cosine of steps, contraction", ("cosine", "contraction")),
-    ("Effective rank", ("effective_rank",)),
+    ("Cross-entropy (nats)", ("cross_entropy",), False),
+    ("Right predictions", ("accuracy",), False),
+    ("KL (nats a token)", ("kl_previous", "kl_capped"), True),
+    ("Residual", ("residual", "scale_free_residual"), False),
+    ("Cosine of steps, contraction", ("cosine", "contraction"), False),
+    ("Effective rank", ("effective_rank",), False),
 )
 
 
@@ -35,43 +23,24 @@ def draw_picture(report: DepthReport) -> bytes:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "matplotlib is not installed, and report.png was asked for: expected the extra `png`. Install it "
-            "(pip install 'vpo[png]'), or leave out --png: report.html has all charts."
-        ) from error
-    figure = Figure(figsize=(12, 6.4), dpi=130, layout="constrained")
-    for number, (title, names) in enumerate(_PANELS, start=1):
+    figure = new_figure("report.png", "--png", figsize=(12, 6.4), dpi=130)
+    orange, spot = colours()["orange"], report.sweet_spot
+    for number, (title, names, is_log) in enumerate(_PANELS, start=1):
         axes = figure.add_subplot(2, 3, number)
-        for name in names:
-            if (series := report.series.get(name)) is not None:
-                _line(axes, name, series)
-        spot = report.sweet_spot
-        axes.axvspan(spot.lo - 0.12, spot.hi + 0.12, color=_COLOURS["orange"], alpha=0.12, linewidth=0)
-        axes.axvline(spot.loop, color=_COLOURS["orange"], linestyle="--", linewidth=1.4)
+        curves = {name: curve for name in names if (curve := curve_of(report, name)) is not None}
+        for name, curve in (on_log(curves) if is_log else curves).items():
+            label, style = LINES[name]
+            draw_curve(axes, label, curve, style, with_markers=True)
+        axes.axvspan(spot.lo - 0.12, spot.hi + 0.12, color=orange, alpha=0.12, linewidth=0)
+        axes.axvline(spot.loop, color=orange, linestyle="--", linewidth=1.4)
         axes.set_title(title, loc="left", fontsize=11)
         axes.set(xlim=(0.7, report.loops + 0.3), xlabel="loops")
-        if report.loops <= 12:
+        if report.loops <= MOST_TICKS:
             axes.set_xticks(range(1, report.loops + 1))
-        if title.startswith("KL"):
+        if is_log and any(value is not None for curve in curves.values() for value in curve.mean):
             axes.set_yscale("log")
         axes.spines[["top", "right"]].set_visible(False)
-        if len(names) > 1:
+        if len(curves) > 1:
             axes.legend(frameon=False, fontsize=9)
-    figure.suptitle(report.title.replace("$", r"\$"), x=0.01, ha="left", fontsize=13)
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()
-
-
-def _line(axes: Any, name: str, series: Series) -> None:
-    label, style = LINES[name]
-    colour = _COLOURS[style.colour]
-    points = [(t, y or math.nan) for t, y in enumerate(series.mean, start=1)]  # 0 has no place on a logarithmic axis
-    axes.plot(*zip(*points, strict=True), color=colour, linestyle=_DASHES[style.dash], marker="o", label=label)
-    edges = enumerate(zip(series.lo or [], series.hi or [], strict=True), start=1)
-    band = [(t, lo, hi) for t, (lo, hi) in edges if lo and hi]
-    if band:
-        axes.fill_between(*zip(*band, strict=True), color=colour, alpha=0.15, linewidth=0)
+    figure.suptitle(plain(report.title, longest=110), x=0.01, ha="left", fontsize=13)
+    return png_of(figure)

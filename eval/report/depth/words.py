@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from eval.depth.record import DepthReport, Series
 from eval.report.data import Figure, Number
 from eval.report.words import MISSING
+from vpo.looped.depth import POLICIES
 
 _WITH_INTERVAL = ("cross-entropy", "gain", "accuracy", "all right", "reward")  # the table has no room for more
 
@@ -62,6 +64,13 @@ def cards(report: DepthReport) -> list[Figure]:
     return made
 
 
+def costs(report: DepthReport) -> list[tuple[str, str]]:
+    """What the measurement took, as far as it is known."""
+    seconds, memory = report.seconds, report.peak_memory_gib
+    told = [] if seconds is None else [("Took", f"{seconds:,.0f} s")]
+    return told if memory is None else [*told, ("Peak memory", f"{memory:.1f} GiB")]
+
+
 def setting_lines(settings: dict[str, Any]) -> list[str]:
     """A change of configuration, a line a setting; a policy as the call that makes it."""
     return [f"{name} = {_value(value)}" for name, value in settings.items()]
@@ -108,15 +117,20 @@ def _cell(series: Series, t: int, with_interval: bool) -> str:
 
 def _shifted(gains: Series) -> Series:
     """Gains of loops 2 to R, with nothing for the first."""
-    return Series([None, *gains.mean], [None, *(gains.lo or [])], [None, *(gains.hi or [])])
+    lo, hi = (None if edge is None else [None, *edge] for edge in (gains.lo, gains.hi))
+    return Series([None, *gains.mean], lo, hi)
 
 
 def _value(value: Any) -> str:
-    if not isinstance(value, dict):
+    """A policy as the call that makes it, with all that differs from its defaults; anything else as it is written."""
+    if not isinstance(value, dict) or value.get("kind") not in POLICIES:
         return repr(value)
-    kinds = {"fixed": "FixedDepth", "fixed_point": "FixedPoint", "random": "RandomDepth"}
-    if (kind := kinds.get(value.get("kind", ""))) is None:
-        return str(value)
-    shown = {"fixed": ("num_loops",), "random": ("low", "high"), "fixed_point": ("tol", "cap", "step_size")}
-    given = [f"{name}={value[name]!r}" for name in shown[value["kind"]] if (name, value[name]) != ("step_size", 1.0)]
-    return f"{kind}({', '.join(given)})"
+    made = POLICIES[value["kind"]]
+    names = {each.name: each.default for each in fields(made)}
+    asked = ("tol", "cap")  # what one looks for is said even where it is the default
+    given = [
+        f"{name}={value[name]!r}"
+        for name, default in names.items()
+        if name in value and (name in asked or value[name] != default)
+    ]
+    return f"{made.__name__}({', '.join(given)})"

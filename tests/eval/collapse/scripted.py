@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,18 @@ def rollouts(shares: Shares, answers: int = 1):
     return write
 
 
-def make(trainer_class: Any, config_class: Any, folder: Path, shares: Shares = collapsing, **options: Any):
-    """A trainer on 32 prompts a step, 4 completions each; one that takes no script (RLOO) samples from the policy."""
+def make(
+    trainer_class: Any,
+    config_class: Any,
+    folder: Path,
+    shares: Shares = collapsing,
+    more: Sequence[Any] = (),
+    **options: Any,
+):
+    """A trainer on 32 prompts a step, 4 completions each; one that takes no script (RLOO) samples from the policy.
+
+    It is paid by `even`, and by ``more`` reward functions.
+    """
     answers = options.get("num_answers", 1)
     settings = {
         "output_dir": str(folder),
@@ -108,7 +118,7 @@ def make(trainer_class: Any, config_class: Any, folder: Path, shares: Shares = c
     scripted = "rollout_func" in inspect.signature(trainer_class).parameters or trainer_class.__name__ == "VPOTrainer"
     return trainer_class(
         model=model,
-        reward_funcs=[even],
+        reward_funcs=[even, *more],
         args=args,
         train_dataset=Dataset.from_dict({"prompt": PROMPTS}),
         eval_dataset=Dataset.from_dict({"prompt": PROMPTS[:4]}),

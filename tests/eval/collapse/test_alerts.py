@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 import threading
 import types
@@ -71,6 +72,36 @@ def test_a_webhook_gets_text_and_the_whole_alarm():
     assert bodies[0]["alarm"]["verdict"] == "costly collapse"
 
 
+@pytest.mark.slow
+def test_a_program_that_ends_after_an_alarm_has_sent_it():
+    """The last alarm of a log is raised just before the program ends, and an address may take a while."""
+    arrived = threading.Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_POST(self):
+            threading.Event().wait(0.5)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            arrived.set()
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    program = (
+        "from eval.collapse.alerts import make_sinks, send; from tests.eval.collapse.test_alerts import alarm; "
+        f"send(make_sinks(['http://127.0.0.1:{server.server_port}/hook']), 'run', alarm())"
+    )
+    try:
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+        assert arrived.wait(5)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_trackers_are_told_in_their_own_levels(monkeypatch):
     told = []
     levels = types.SimpleNamespace(WARN="warn", ERROR="error")
@@ -128,6 +159,7 @@ def test_a_strong_pull_is_raised_but_not_without_limit():
     assert proposed(0.0) == [0.0, 0.01]
     assert proposed(0.001) == [0.001, 0.01]
     assert proposed(0.05) == [0.05, 0.1]
+    assert all("beta" not in action.changes for action in suggest("costly collapse", "trl", {"beta": 0.2}, 10))
 
 
 def test_a_tracker_that_is_not_installed_is_named_with_the_cure(monkeypatch):

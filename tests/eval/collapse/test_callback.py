@@ -119,8 +119,8 @@ def test_stop_ends_training_at_a_critical_alarm_only(tmp_path):
     trainer, callback = watched(tmp_path, monitor=rules)
     trainer.train()
     levels = [alarm.level for alarm in callback.monitor.alarms]
-    assert levels
-    assert (trainer.state.global_step < 7) == ("critical" in levels)
+    assert levels[-1] == "critical" and set(levels[:-1]) <= {"warning"}
+    assert trainer.state.global_step == callback.monitor.alarms[-1].step + 1 < 7
 
 
 def test_raise_kl_pulls_ten_times_as_hard_up_to_a_tenth(tmp_path, caplog):
@@ -201,3 +201,31 @@ class _StopAt:
                 control.should_training_stop = state.global_step >= step
 
         return Stop()
+
+
+def test_steps_of_a_look_that_a_kill_cut_short_are_read_again_from_the_rollout_log(tmp_path):
+    vpo = {"trainer": VPOTrainer, "config": VPOConfig, "num_answers": 2, "ask_for_answers": False, "max_steps": 4}
+    rules = {"every": 2, "facets": default_facets(["format"]), "with_vendi": False}
+    part, _ = watched(tmp_path, steady, monitor=rules, save_strategy="steps", save_steps=1, **vpo)
+    part.add_callback(_StopAt(3))  # in the middle of the second look
+    part.train()
+    MonitorStore(tmp_path / "monitor").drop_from(2)  # what the end of training closed, a kill would have left open
+    again, callback = watched(tmp_path, steady, monitor=rules, save_strategy="steps", save_steps=1, **vpo)
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    assert [(look.step, look.num_samples) for look in callback.monitor.looks] == [(1, 512), (3, 512)]
+    page = (tmp_path / "monitor" / "report.json").read_bytes()
+    finished, _ = watched(tmp_path, steady, monitor=rules, save_strategy="steps", save_steps=1, **vpo)
+    finished.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    assert (tmp_path / "monitor" / "report.json").read_bytes() == page  # nothing new: what was said stays
+
+
+def test_best_at_k_is_under_the_trainers_reward_weights(tmp_path):
+    def other(completions, **kwargs):
+        return [0.25] * len(completions)
+
+    trainer = make(GRPOTrainer, GRPOConfig, tmp_path, steady, max_steps=1, reward_weights=[3.0, 1.0], more=[other])
+    callback = CollapseMonitor(trainer, strict=True, facets=default_facets(["format"]), with_vendi=False)
+    trainer.add_callback(callback)
+    trainer.train()
+    look = callback.monitor.looks[0]
+    assert look.best_at_k["1"] == pytest.approx(0.75 * look.reward["even"] + 0.25 * 0.25)

@@ -46,6 +46,20 @@ def test_a_collapse_is_named_while_it_happens_and_a_steady_run_is_not():
     assert "python" in first.why
 
 
+def test_an_alarm_that_came_early_is_raised_again_once_it_is_critical():
+    """Of fewer than 64 prompts a look, half of what the first alarm judges is from before the change."""
+    rng = np.random.default_rng(13)
+    watched = monitor(base=mixture(0, BASE, RIGHT, rng, prompts=256))
+    for step in range(1, 11):
+        watched.look(mixture(step, *((BASE, RIGHT) if step < 4 else ((1, 0, 0), (0.6, 0, 0))), rng, prompts=60))
+    assert [alarm.level for alarm in watched.alarms] == ["warning", "critical"]
+    first, second = watched.alarms
+    assert second.look == first.look + 1
+    assert set(second.quantities) <= set(first.quantities)
+    assert second.log_evidence >= second.log_threshold
+    assert [look.number for look in watched.looks if look.alarm] == [first.look, second.look]
+
+
 def test_many_steady_runs_of_prompts_with_formats_of_their_own_raise_hardly_an_alarm():
     """64 x 8, ten looks, intra-prompt correlation of a half; 5% nominal, and evidence is conservative off the bound."""
     rng = np.random.default_rng(1)

@@ -8,6 +8,7 @@ import pytest
 from eval.collapse.gallery import medoids
 from eval.collapse.monitor import Monitor
 from eval.collapse.store import MonitorStore
+from eval.facets import FormatFacet, parse_rules
 from tests.eval.collapse.stream import BySign, mixture
 
 BASE, RIGHT = (0.5, 0.3, 0.2), (0.5, 0.4, 0.3)
@@ -87,6 +88,17 @@ def test_other_settings_are_refused_by_name(tmp_path):
     run(store, range(1, 3), np.random.default_rng(4))
     with pytest.raises(ValueError, match=r"begun with other settings \(every was 1 and is 2\)"):
         store.reference([BySign()], RULES | {"every": 2})
+
+
+def test_rules_that_were_edited_before_a_resume_are_refused_with_the_folder(tmp_path):
+    rules = [parse_rules(f"- label: steps\n  pattern: '{word}'") for word in ("first", "step")]
+    rng = np.random.default_rng(7)
+    watched = Monitor([FormatFacet(rules[0])], base=mixture(0, BASE, RIGHT, rng), with_vendi=False)
+    store = MonitorStore(tmp_path / "monitor")
+    run(store, range(1, 3), rng, watched)
+    assert store.reference([FormatFacet(rules[0])], RULES) is not None
+    with pytest.raises(ValueError, match=r"monitor: facet 'format': the rules are not those .* another folder"):
+        store.reference([FormatFacet(rules[1])], RULES)
 
 
 def test_a_record_of_another_version_is_named_by_its_field(tmp_path):

@@ -4,9 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from eval.collapse.correctness import Correctness
 from eval.collapse.counted import count
+from eval.collapse.measures import ratio
 from eval.collapse.monitor import Monitor
 from eval.collapse.quantities import Thresholds, choose_quantities
 from eval.collapse.verdicts import Standing, is_critical, judge, winner_of
@@ -50,6 +54,40 @@ def test_fewer_prompts_solved_by_k_samples_is_costly():
 def test_a_format_that_wins_although_another_was_more_often_right_is_the_wrong_winner():
     found = standing((0.4, 0.3, 0.3), (0.2, 0.7, 0.2), (0.98, 0.01, 0.01), (0.3, 0.7, 0.2))
     assert verdict(found, "share") == "wrong winner"
+
+
+@pytest.mark.parametrize(("winner", "rival"), [(0.0, 0.4), (0.6, 1.0), (0.0, 1.0)])
+def test_a_format_that_is_never_right_is_the_wrong_winner_and_so_is_one_that_beats_one_always_right(winner, rival):
+    """No spread between prompts is no lack of knowledge."""
+    found = standing((0.4, 0.3, 0.3), (winner, rival, 0.1), (0.98, 0.01, 0.01), (winner, rival, 0.1))
+    assert verdict(found, "share") == "wrong winner"
+
+
+def test_where_nothing_is_ever_right_no_selection_is_called_benign():
+    found = standing((0.4, 0.3, 0.3), (0, 0, 0), (0.98, 0.01, 0.01), (0, 0, 0))
+    assert verdict(found, "share") == "insufficient data"
+    always = standing((0.4, 0.3, 0.3), (1, 1, 1), (0.98, 0.01, 0.01), (1, 1, 1))
+    assert verdict(always, "share") == "benign selection"
+
+
+def test_a_loss_that_few_prompts_cannot_tell_from_luck_is_not_called_benign():
+    rng = np.random.default_rng(4)
+    parts = [mixture(0, (0.4, 0.3, 0.3), (0.5, 0.5, 0.5), rng, names=NAMES[:12], group=4)]
+    parts += [mixture(1, (0.98, 0.01, 0.01), (0.3, 0.3, 0.3), rng, names=NAMES[12:24], group=4)]
+    base, now = (count(each, [BySign()], Correctness("correct")) for each in parts)
+    found = Standing(base, [now])
+    assert found.difference(4).hi > 0 > -0.02 > found.difference(4).est
+    assert verdict(found, "share") == "insufficient data"
+
+
+@given(st.integers(2, 40))
+def test_where_no_prompt_has_a_right_sample_the_interval_reaches_what_they_would_hide(prompts):
+    """Oracle: Clopper and Pearson's exact interval, which scipy has."""
+    zeros, fours = np.zeros(prompts, dtype=np.int64), np.full(prompts, 4)
+    exact = binomtest(0, prompts).proportion_ci(0.95, "exact")
+    assert ratio(zeros, fours).hi == pytest.approx(exact.high)
+    assert ratio(fours, fours).lo == pytest.approx(1 - exact.high)
+    assert ratio(fours // 2, fours).hi is None
 
 
 def test_empty_samples_that_grow_are_degenerate():

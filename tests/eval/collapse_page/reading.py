@@ -5,8 +5,19 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_plotly() -> Iterator[None]:
+    """Pages without the 5 MB of chart library, which no test here looks into."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("plotly.offline.get_plotlyjs", lambda: "/* Plotly */")
+        yield
 
 
 class Page(HTMLParser):

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from eval.report.collapse import write_report
-from tests.eval.chromium import BOXES, DESK, MARKS, PHONE, TABLET, Browser, contrast, faults_of
+from tests.eval.chromium import (
+    BOXES,
+    CHARTS,
+    DESK,
+    MARKS,
+    PHONE,
+    SMALLEST,
+    TABLET,
+    Browser,
+    assert_quiet,
+    contrast,
+    faults_of,
+    open_anew,
+)
 from tests.eval.collapse_page.sample import SCENARIOS
 
 pytestmark = MARKS
@@ -18,13 +30,6 @@ pytestmark = MARKS
 # Those with a hundred charts, or with 200 looks in each, take a minute on a small machine.
 SLOW = ["many", "several"]
 PAGES = ["collapse", "hostile", "one-look", *SLOW]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    started = Browser(tmp_path_factory.mktemp("profile"))
-    yield started
-    started.driver.quit()
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +48,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 )
 def opened(request: pytest.FixtureRequest, browser: Browser, pages: dict[str, Path]) -> Browser:
     name, width = request.param
-    browser.console(), browser.requests()  # what earlier pages left
-    browser.open(pages[name], width)
+    open_anew(browser, pages[name], width)
     browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     wait_until(browser, "[...document.querySelectorAll('.plot')].every((plot) => plot.querySelector('.main-svg'))")
     return browser
@@ -58,10 +62,7 @@ def wait_until(browser: Browser, condition: str) -> None:
 
 
 def test_the_console_stays_empty_and_nothing_is_asked_of_a_network(opened: Browser) -> None:
-    assert opened.console() == []
-    asked = [address for address in opened.requests() if not address.startswith("data:")]
-    assert asked == [opened.driver.current_url], "one request, for the page itself"
-    assert opened.run("return window.broken === undefined")
+    assert_quiet(opened)
 
 
 def test_the_page_is_not_wider_than_its_window_and_no_table_scrolls(opened: Browser) -> None:
@@ -74,13 +75,7 @@ def test_the_page_is_not_wider_than_its_window_and_no_table_scrolls(opened: Brow
 
 
 def test_every_chart_is_drawn(opened: Browser) -> None:
-    charts = opened.run(
-        """return [...document.querySelectorAll(".plot")].map((plot) => {
-          const { width, height } = plot.querySelector("svg.main-svg").getBoundingClientRect();
-          const marks = plot.querySelectorAll(".scatterlayer .trace, .barlayer .trace").length;
-          return { width, height, marks, name: plot.getAttribute("aria-label").slice(0, 60) };
-        })"""
-    )
+    charts = opened.run(CHARTS)
     assert len(charts) >= 15
     small = [chart for chart in charts if chart["width"] < 230 or chart["height"] < 190 or not chart["marks"]]
     assert small == []
@@ -91,13 +86,7 @@ def test_nothing_overlaps_and_nothing_is_cut_off(opened: Browser) -> None:
 
 
 def test_words_are_large_enough_to_read(opened: Browser) -> None:
-    smallest = opened.run(
-        """const words = "p, dd, dt, td, th, li, pre, summary, figcaption, .plot text";
-        return Math.min(...[...document.querySelectorAll(words)]
-          .filter((each) => each.textContent.trim() && each.getClientRects().length)
-          .map((each) => parseFloat(getComputedStyle(each).fontSize)))"""
-    )
-    assert smallest >= 12
+    assert opened.run(SMALLEST) >= 12
 
 
 def test_every_legend_names_what_is_drawn_and_can_be_read(opened: Browser) -> None:

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -19,21 +18,12 @@ from eval.collapse.run_report import CollapseReport
 from eval.report.collapse import markdown, render, write_report
 from eval.report.collapse.drawn import MOST_LOOKS, alarm_starts, drawing_notes, drawn_looks, marked_alarms
 from eval.report.collapse.labels import MOST_LABELS, palette
-from eval.report.collapse.tables import smallest_seen, watched
 from eval.report.collapse.wording import GLOSSARY, VERDICTS
 from tests.eval.collapse_page import sample
 from tests.eval.collapse_page.random_reports import reports
-from tests.eval.collapse_page.reading import Page
+from tests.eval.collapse_page.reading import Page, small_plotly  # noqa: F401
 
 # --- laws of any report -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_plotly() -> Iterator[None]:
-    """Pages without the 5 MB of chart library, which no test here looks into."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("plotly.offline.get_plotlyjs", lambda: "/* Plotly */")
-        yield
 
 
 @given(reports)
@@ -123,23 +113,6 @@ def test_of_many_labels_the_once_largest_are_drawn_and_the_others_as_one() -> No
     assert {"winner", "given up"} <= set(found.styles)
     assert found.pooled == "11 rarer labels"
     assert sum(found.shares_of(looks[0]).values()) == pytest.approx(1.0)
-
-
-def test_a_label_has_one_fill_in_every_run() -> None:
-    page = Page(render(sample.several()))
-    fills: dict[str, set[str]] = {}
-    for spec in page.specs:
-        for trace in spec["data"]:
-            if trace.get("stackgroup"):
-                fills.setdefault(trace["meta"], set()).add(trace["fillcolor"])
-    assert len(fills) >= 9
-    assert {len(colours) for colours in fills.values()} == {1}
-
-
-def test_runs_side_by_side_share_their_axes() -> None:
-    page = Page(render(sample.several()))
-    stacks = [spec for spec in page.specs if spec["data"][0].get("stackgroup")][:3]
-    assert len({json.dumps([spec["layout"][axis]["range"] for axis in ("xaxis", "yaxis")]) for spec in stacks}) == 1
 
 
 def test_alarms_are_marked_in_every_chart_over_steps() -> None:
@@ -258,28 +231,3 @@ def test_every_chart_says_in_words_what_it_shows() -> None:
     assert len(plots) == len(page.specs)
     assert all(plot["role"] == "img" and plot["aria-label"] for plot in plots)
     assert "python function 34.6% to 98.0%" in (plots[0]["aria-label"] or "")
-
-
-# --- what one look can show -------------------------------------------------------------------------------------------
-
-
-def test_the_smallest_seen_mean_solves_the_growth_rate() -> None:
-    # P KL(m || b) = log 20 with b = 1/2 and P = 64: KL = 0.046808, m = 1/2 + d with KL about 2 d^2, so d about 0.153.
-    mean = smallest_seen(0.5, 64, math.log(20))
-    assert mean == pytest.approx(0.6521, abs=2e-3)
-    # All prompts at 1 grow by P log(1 / b): four prompts at b = 1/2 reach log 16, not log 20; five reach log 32.
-    assert smallest_seen(0.5, 4, math.log(20)) is None
-    assert smallest_seen(0.5, 5, math.log(20)) < 1
-    assert smallest_seen(1.0, 64, 3.0) is None
-
-
-def test_more_prompts_show_smaller_rises() -> None:
-    found = [smallest_seen(0.3, prompts, 3.0) for prompts in (16, 64, 256, 1024)]
-    assert found == sorted(found, reverse=True)
-
-
-def test_a_quantity_alone_must_make_up_for_the_others() -> None:
-    run = sample.healthy().runs[0]
-    alone = watched(dataclasses.replace(run, quantities=run.quantities[:1]))[0]
-    together = watched(run)[0]
-    assert float(together.seen_from) > float(alone.seen_from)

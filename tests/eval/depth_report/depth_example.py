@@ -32,7 +32,7 @@ def example_depth_report() -> DepthReport:
         "cross_entropy": series(3.10, 2.80, 2.71, 2.705, 2.72, 2.75),
         "accuracy": series(0.38, 0.42, 0.44, 0.44, 0.43, 0.43),
         "kl_previous": series(None, 0.30, 0.05, 0.02, 0.015, 0.02, width=0.005),
-        "kl_capped": series(0.40, 0.09, 0.02, 0.0, 0.015, 0.05, width=0.0),
+        "kl_capped": series(0.40, 0.09, 0.02, 0.0, 0.015, 0.05, width=0.2),
         "residual": series(0.9, 0.4, 0.2, 0.1, 0.06, 0.05),
         "scale_free_residual": series(0.8, 0.35, 0.18, 0.09, 0.05, 0.04),
         "fresh_start_distance": series(1.4, 0.8, 0.5, 0.3, 0.2, 0.1, width=None),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from functools import cache
 from itertools import pairwise
+from typing import ClassVar
 
 import pytest
 import torch
 
-from eval.depth import DepthReport, Passage, Plan, measure_depth, passage_batches
+from eval.depth import AdaptedProbe, DepthReport, Passage, Plan, measure_depth, passage_batches
 from tests.eval.depth_report.analytic_cores import VOCABULARY, Core, contraction, drift, normal, period_two, rotation
 
 LOOPS = 8
@@ -148,6 +149,36 @@ def test_passages_whose_difficulty_nobody_said_are_not_lost() -> None:
         ("hard", 2),
         ("not said", 1),
     ]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_looked_at_closely_is_the_longest_passage(order: int) -> None:
+    class Watching(AdaptedProbe):
+        seen: ClassVar[list] = []
+
+        def attention(self, ids, mask, loops):
+            self.seen.append(mask.sum(1).tolist())
+
+        def loop(self, ids, mask):
+            self.seen.append(mask.sum(1).tolist())
+            return super().loop(ids, mask)
+
+    Watching.seen.clear()
+    rows = [Passage([1] * length) for length in (9, 5, 7, 3, 8)]
+    batches = passage_batches(rows, 3)[::order]
+    probe = Watching(contraction(0.5).probe().mapping)
+    measure_depth(probe, batches, Plan(4, cap=4, tols=(0.1,), jacobian_loops=(2,), draws=20))
+    assert Watching.seen == [[9, 8], [9]]
+
+
+def test_difficulties_stand_in_the_order_of_their_size() -> None:
+    told = ["10", "9", "0", "0.5", "level 10", "level 2", "-1", ""]
+    rows = [Passage([1, 2, 3], difficulty=each) for each in told]
+    core = contraction(0.5)
+    core.trained_loops = 2
+    report = measure_depth(core.probe(), passage_batches(rows, 4), Plan(2, cap=2, tols=(0.1,), draws=20))
+    ordered = ["-1", "0", "0.5", "9", "10", "level 2", "level 10", "not said"]
+    assert [row.name for row in report.groups["difficulty"]] == ordered
 
 
 def test_the_same_seed_gives_the_same_report() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from tests.eval.depth_report.analytic_cores import contraction, drift
 from tests.eval.depth_report.foreign_models import VOCABULARY, OuroForCausalLM, RavenForCausalLM
 from tests.vpo.looped.tiny_looped import FAMILIES, INJECTIONS, build, tokens
 from vpo.looped import FixedDepth, FixedPoint
-from vpo.looped.depth import to_dict
+from vpo.looped.depth import as_policy, to_dict
 
 
 def padded(rows: int = 3, length: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
@@ -50,6 +52,22 @@ def test_a_tolerance_stops_where_the_policy_stops_and_the_models_own_policy_is_l
     assert model.depth_policy == FixedDepth(6)
     own = probe.exits(ids, mask, trajectory, None, 6)
     assert (own.depths[mask] == 6).all() and torch.equal(own.outputs, trajectory.outputs[5])
+
+
+@pytest.mark.parametrize(
+    ("change", "values", "expected"),
+    [
+        ("cap", {"cap": 2}, {"cap": 2, "min_loops": 2}),
+        ("halt", {"cap": 2, "tol": 0.2}, {"cap": 2, "min_loops": 2, "tol": 0.2}),
+        ("damp", {"cap": 6, "step_size": 0.0004}, {"cap": 6, "step_size": 0.0004, "floor": 0.0002}),
+        ("damp", {"cap": 6, "step_size": 0.5}, {"cap": 6, "step_size": 0.5}),
+    ],
+)
+def test_a_change_of_a_policy_of_ones_own_is_one_that_can_be_made(change: str, values: dict, expected: dict) -> None:
+    model = build(num_loops=6)
+    model.depth_policy = own = FixedPoint(tol=0.3, cap=5, min_loops=3)
+    (made,) = LoopedProbe(model).settings(change, **values).values()
+    assert as_policy(made) == replace(own, **expected)
 
 
 @torch.no_grad()

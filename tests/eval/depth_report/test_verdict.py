@@ -54,8 +54,10 @@ def test_a_sweet_spot_above_the_cap_raises_it_only_where_the_interval_is_above_a
 
 
 def test_the_last_loop_is_no_sweet_spot_yet() -> None:
-    found = advice(loop=6, lo=6, hi=6, is_last=True)
-    assert any(each.kind == "more_loops" and "--loops 12" in each.text for each in found)
+    first, *rest = advice(loop=6, lo=6, hi=6, is_last=True)
+    assert first.kind == "more_loops" and "--loops 12" in first.text
+    assert "keep" not in [each.kind for each in rest], "nobody knows yet whether the cap is right"
+    assert "more_loops" not in [each.kind for each in advice("diverges", loop=6, lo=6, hi=6, is_last=True)]
 
 
 def test_at_the_cap_nothing_is_to_be_set() -> None:
@@ -73,6 +75,7 @@ def test_at_the_cap_nothing_is_to_be_set() -> None:
         ("oscillates", math.nan, {"damp": {"cap": 4, "step_size": 0.5}}),
         ("unstable", 0.6, {"damp": {"cap": 4, "step_size": 0.3}}),
         ("unstable", 0.0, {}),
+        ("unstable", 0.004, {"damp": {"cap": 4, "step_size": 0.002}}),
         ("over_contracts", math.nan, {"cap": {"cap": 3}}),
         ("past_trained_depth", math.nan, {"cap": {"cap": 3}, "train": {"high": 6}}),
     ],
@@ -81,6 +84,13 @@ def test_each_row_of_the_table_has_its_change_and_comes_before_the_depth(kind, s
     found = advice(kind, step_size=step_size)
     assert (found[0].kind, found[0].settings) == (kind, expected)
     assert "keep" not in [each.kind for each in found]
+
+
+@pytest.mark.parametrize(("kind", "trained"), [("over_contracts", {}), ("past_trained_depth", {"train": {"high": 6}})])
+@pytest.mark.parametrize(("loop", "cap"), [(2, {"cap": {"cap": 2}}), (4, {}), (5, {})])
+def test_late_loops_that_hurt_never_raise_the_cap(kind: str, trained: dict, loop: int, cap: dict) -> None:
+    (found,) = [each for each in advice(kind, loop=loop, lo=1, hi=6, cap=4) if each.kind == kind]
+    assert found.settings == cap | trained
 
 
 def test_a_radius_above_one_at_one_state_is_no_alarm_where_all_states_settle() -> None:

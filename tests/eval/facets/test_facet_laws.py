@@ -146,6 +146,47 @@ def test_no_samples_have_no_labels(facet):
     assert facet.labels(samples_of([])) == []
 
 
+EDITS = [
+    WRITTEN.replace("'def '", "'class '"),
+    WRITTEN.replace("label: list", "label: lists"),
+    WRITTEN.replace("least: 2", "least: 3"),
+    WRITTEN.replace("any_of", "all_of"),
+    WRITTEN + "  flags: ignorecase\n",
+    "".join(f"- label{each}" for each in reversed(WRITTEN.split("- label")[1:])),
+]
+
+
+@pytest.mark.parametrize("edited", EDITS)
+def test_rules_that_were_edited_are_noticed_at_a_restart(edited):
+    state = json.loads(json.dumps(FormatFacet(parse_rules(WRITTEN)).state()))
+    FormatFacet(parse_rules("# a comment\n" + WRITTEN)).restore(state)
+    for other in (FormatFacet(parse_rules(edited)), FormatFacet()):
+        with pytest.raises(ValueError, match=r"facet 'format': the rules are not those .* put the rules back"):
+            other.restore(state)
+
+
+def test_rules_without_a_fingerprint_or_of_an_older_state_are_taken_up():
+    own = FormatFacet(lambda text, finish_reason="stop", row=None: "a")
+    assert own.state() == {}
+    own.restore(FormatFacet().state())
+    FormatFacet().restore({})
+
+
+def test_labels_of_a_taxonomy_that_reads_texts_only_are_checked_too():
+    class NoText:
+        reads_text_only = True
+
+        def __init__(self, stopped):
+            self.stopped = stopped
+
+        def __call__(self, text, finish_reason="stop", row=None):
+            return "a" if (finish_reason == "stop") == self.stopped else 3
+
+    for stopped in (True, False):
+        with pytest.raises(TypeError, match="facet 'format': a label is 3, of type int"):
+            FormatFacet(NoText(stopped)).labels(samples_of(["a", "b"], finish_reasons=["stop", "length"]))
+
+
 @pytest.mark.parametrize("kind", [ClusterFacet, LengthFacet, OpeningFacet])
 def test_a_facet_that_was_not_fitted_says_so(kind):
     assert kind().state() == {}
@@ -154,6 +195,8 @@ def test_a_facet_that_was_not_fitted_says_so(kind):
     emptied = kind()
     emptied.fit(BASE.samples())
     emptied.restore({})
+    untouched = {name: value for name, value in vars(kind()).items() if not name.startswith("_")}
+    assert {name: value for name, value in vars(emptied).items() if not name.startswith("_")} == untouched
     with pytest.raises(RuntimeError, match="was not fitted"):
         emptied.labels(samples_of(["a"]))
 

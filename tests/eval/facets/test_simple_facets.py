@@ -68,7 +68,12 @@ def test_narrowing_within_one_format_is_seen():
         ("So \\boxed{4}.", "boxed"),
         ("The answer is \\boxed{4}", "boxed"),  # the more explicit one
         ("2 + 2 = 4\n#### 4", "hashes"),
-        ("#### Heading-like is the same mark\nso 4", "hashes"),
+        ("####4\nis what we get", "hashes"),
+        ("#### $1,234.50 \nis what we get", "hashes"),
+        ("2 + 2 = 4\n#### 4 apples\n", "hashes"),
+        ("#### Step 1: add\nso 4", "last number"),  # a heading in Markdown
+        ("#### Answer\nIt is 4", "phrase"),
+        ("##### 4", "last number"),
         ("<answer>4</answer>", "tag"),
         ("<answer_3> 4", "tag"),
         ('{"answer": 4}', "json key"),

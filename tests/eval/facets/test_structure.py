@@ -67,6 +67,8 @@ def test_texts_that_differ_in_content_alone_are_the_same():
         ("| a | b |\n|---|---|", ["row"]),
         ('{\n  "a": 1\n}', ["json", ">json", "json"]),
         ("We get $x$ and $y$.\n#### 4", ["text+math", "gsm"]),
+        ("####yes\n\n#### -1,200.5 ", ["gsm", "blank", "gsm"]),
+        ("#### Step 1: add\n- a\n#### 2. Sum\n##### 4", ["heading", "bullet", "heading"]),
         ("<answer_12>\n4\n</answer_12>", ["tag:answer_0", "sum", "tag:answer_0"]),
         ("x = 1  \n    # why\n    y += 2", ["assignment", ">comment", ">assignment"]),
         ("So \\boxed{4}.", ["text+boxed"]),

@@ -81,6 +81,9 @@ def test_a_file_of_rules_is_the_taxonomy_of_the_format_facet(tmp_path):
     path.write_text("- label: a\n  pattern: '('\n")
     with pytest.raises(RuleError, match=r"rules\.yaml, line 2, key pattern: '\(' is no regular expression"):
         read_rules(path)
+    path.write_bytes("- label: é\n  pattern: x".encode("latin-1"))
+    with pytest.raises(RuleError, match=r"rules\.yaml is no text in UTF-8"):
+        read_rules(path)
     with pytest.raises(FileNotFoundError, match="there is no file of rules at"):
         default_facets("format", rules=tmp_path / "none.yaml")
 
@@ -91,6 +94,15 @@ def test_a_file_of_rules_is_the_taxonomy_of_the_format_facet(tmp_path):
         ("", "rules holds None: expected a list of rules"),
         ("a: 1", "expected a list of rules"),
         ("- [", "rules is no YAML"),
+        ("- label: !mine a\n  pattern: x", "rules is no YAML that can be used: could not determine a constructor"),
+        ("- label: a\n  pattern: x\n  least: !!int many", "rules is no YAML that can be used: invalid literal"),
+        ("- label: 2026-99-99\n  pattern: x", "rules is no YAML that can be used: month must be in 1..12"),
+        ("- label: a\n  pattern: x\n  flags: {[a]: b}", "rules is no YAML that can be used: (?s:.*)unhashable key"),
+        pytest.param("[" * 1000, "rules is no YAML that can be used: maximum recursion", id="deep"),
+        (
+            "- label: a\n  pattern: 'x{99999999999}'",
+            r"line 2, key pattern: .* is no regular expression: the repetition",
+        ),
         ("- 3", "line 1: a rule is 3: expected keys"),
         ("- pattern: 'a'", "line 1: label is None: expected text"),
         ("- label: 3\n  pattern: 'a'", "line 1: label is 3: expected text"),
@@ -119,7 +131,12 @@ def test_a_mistake_is_named_with_its_line_and_key(text, message):
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"(a+)+$", r"(\w+\s?)*$", r"(a|a)*b", r"(?:x+y?)+z", r"([ab]+c?)*d$", r"(\d+\.?)+%"]
+    "pattern",
+    [
+        *[r"(a+)+$", r"(\w+\s?)*$", r"(a|a)*b", r"(?:x+y?)+z", r"([ab]+c?)*d$", r"(\d+\.?)+%"],
+        *[r"(я+)+$", r"(\u044f+)+$", r"([か-ん]+ん?)+x", r"(ß|ß)*s"],
+        *[r"x.*y.*z", r"<b>.*</b>.*<i>", r"if .* then .* else", r"\d.*[a-z].*%"],  # the cube of the length
+    ],
 )
 def test_a_pattern_that_would_hang_is_refused_before_it_does(pattern):
     start = time.process_time()
@@ -127,7 +144,9 @@ def test_a_pattern_that_would_hang_is_refused_before_it_does(pattern):
     assert time.process_time() - start < 30
 
 
-@pytest.mark.parametrize("pattern", [r"(?:a++)+$", r"\d+[.)]\s", r"^(?:[^,]*,)*$", r"def \w+\(", r"\\boxed\{.+\}"])
+@pytest.mark.parametrize(
+    "pattern", [r"(?:a++)+$", r"\d+[.)]\s", r"^(?:[^,]*,)*$", r"def \w+\(", r"\\boxed\{.+\}", r"x.*y", r"я.+ю"]
+)
 def test_an_ordinary_pattern_passes(pattern):
     assert slow_text(re.compile(pattern, re.MULTILINE)) is None
 

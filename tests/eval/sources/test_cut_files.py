@@ -64,6 +64,13 @@ def test_with_damage_skipped_the_rest_is_read(form, share):
         assert len(read) == len(LOG) or source.warnings or form in ("jsonl", "verl", "openrlhf")
 
 
+def test_half_the_mark_of_a_compressed_file_is_a_cut_too(tmp_path):
+    path = WRITERS["gzip"](tmp_path, LOG)
+    path.write_bytes(path.read_bytes()[:1])
+    source = open_source(path, kind="jsonl")
+    assert list(source.read()) == [] and "is cut after line 0" in source.warnings[0]
+
+
 def test_the_last_line_without_its_end_is_a_warning_with_its_number(tmp_path):
     path = WRITERS["jsonl"](tmp_path, LOG)
     path.write_bytes(path.read_bytes()[:-5])

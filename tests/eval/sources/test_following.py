@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
@@ -113,7 +114,44 @@ def test_a_table_that_appears_is_read_once(tmp_path):
     whole = []
     writer = Writer(lambda: None, half, lambda: None, lambda: path.write_bytes(whole[0]), lambda: None)
     seen = [(samples.step, len(writer.acts)) for samples in follow(source, 0, writer.stop)]
-    assert seen == [(step, 1) for step in range(6)]
+    assert seen == [*((step, 1) for step in range(5)), (5, 0)]
+
+
+def test_the_last_step_of_a_table_that_is_written_anew_waits_for_the_rest_of_it(tmp_path):
+    """A writer that keeps one table may write it while a step is half there."""
+    path = tmp_path / "log.parquet"
+    write = lambda num: lambda: pq.write_table(pa.Table.from_pylist(generic_records(LOG[:num])), path)  # noqa: E731
+    source = open_source(path, kind="parquet")
+    writer = Writer(write(4), write(5), write(9))
+    assert samples_of(follow(source, 0, writer.stop)) == LOG[:9]
+    assert [list(source.poll(2, final)) for final in (True, False)] == [[], []]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "parquet"])
+def test_a_log_that_is_done_may_be_asked_again(tmp_path, suffix):
+    path = tmp_path / f"log.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(pa.Table.from_pylist(generic_records(LOG)), path)
+    else:
+        data = jsonl_text(generic_records(LOG))
+        path.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+    source = open_source(path)
+    assert samples_of(source.poll(final=True)) == LOG
+    assert list(source.poll(5, final=True)) == []
+
+
+@pytest.mark.parametrize("after_step", [-1, 0, 1])
+def test_a_line_whose_step_is_missing_is_named_though_it_is_the_first_new_one(tmp_path, after_step):
+    """Whether lines say their step is told by the first line of the file, not of what is new in it."""
+    path = tmp_path / "log.jsonl"
+    steps = [jsonl_text(generic_records([LOG[0], LOG[3]])), jsonl_text([{"prompt": "p", "completion": "t"}])]
+    with pytest.raises(SourceError, match=r"line 3: 'step' is None.*on every line, or on none"):
+        followed(
+            open_source(path, kind="jsonl"),
+            *(appender(path, data) for data in steps),
+            lambda: None,
+            after_step=after_step,
+        )
 
 
 def test_completions_in_the_middle_of_being_written_are_waited_for(tmp_path):
@@ -134,6 +172,14 @@ def test_completions_in_the_middle_of_being_written_are_waited_for(tmp_path):
     ]
     assert followed(source, *acts) == [(1, 3), (2, 0)]
     assert source.warnings == []
+
+
+def test_a_file_that_keeps_changing_is_waited_for_as_long_as_it_does(tmp_path):
+    (tmp_path / "completions").mkdir()
+    path = write_trl_step(tmp_path / "completions", 1, ["p"], ["a text"], {"r": [1.0]})
+    whole = path.read_bytes()
+    acts = [lambda end=end: path.write_bytes(whole[:end]) for end in range(20, 32)]
+    assert followed(open_source(tmp_path, kind="trl"), *acts, lambda: path.write_bytes(whole)) == [(1, 0)]
 
 
 def test_an_unreadable_newest_file_that_no_longer_changes_is_damaged(tmp_path):

@@ -132,6 +132,21 @@ def test_two_dumps_of_one_step_are_refused(tmp_path):
         list(open_source(tmp_path).read())
 
 
+def test_a_dump_without_a_number_is_step_zero_beside_numbered_ones(tmp_path):
+    for i, name in enumerate(["rm.jsonl", "rm_2.jsonl", "rm_10.jsonl"]):
+        (tmp_path / name).write_bytes(jsonl_text([{"input": "p", "output": name, "reward": float(i)}]))
+    (tmp_path / "dpo.jsonl").write_bytes(jsonl_text([{"prompt": "p", "chosen": "t", "rejected": "u"}]))
+    source = open_source(tmp_path)
+    found = [(0, "p", "rm.jsonl", 0.0), (2, "p", "rm_2.jsonl", 1.0), (10, "p", "rm_10.jsonl", 2.0)]
+    assert samples_of(source.read()) == found
+    assert source.warnings == [
+        f"{tmp_path / 'dpo.jsonl'} begins with no sample and has no number in its name: left out."
+    ]
+    (tmp_path / "generate.jsonl").write_bytes(jsonl_text([{"input": "p", "output": "t"}]))
+    with pytest.raises(SourceError, match=r"generate\.jsonl and rm\.jsonl are both of step 0"):
+        list(source.read())
+
+
 def test_base_samples_without_rewards_say_how_to_get_them(tmp_path):
     path = tmp_path / "generate.jsonl"
     path.write_bytes(jsonl_text([{"input": "p", "output": "t"}]))
@@ -168,3 +183,14 @@ def test_chat_prompts_have_one_id_in_parquet_and_json_lines(tmp_path):
     assert logged.prompt_ids == base.prompt_ids == [rollout(prompt=prompt)["prompt_id"]]
     assert logged.texts == base.texts == ["Hello"]
     assert logged.prompts == base.prompts == ["system: Be brief.\nuser: Hi"]
+
+
+def test_a_folder_of_runs_names_them(tmp_path):
+    for run in ("arms/VPO/rollouts", "arms/GRPO/rollouts", "plain/completions"):
+        (tmp_path / run).mkdir(parents=True)
+    with pytest.raises(SourceError, match=r"runs in it, name one: \S+/arms/GRPO, \S+/arms/VPO, \S+/plain\.$"):
+        open_source(tmp_path)
+    for number in range(9):
+        (tmp_path / f"run{number}" / "rollouts").mkdir(parents=True)
+    with pytest.raises(SourceError, match=r"run2, \.\.\.\.$"):
+        open_source(tmp_path)

@@ -35,7 +35,8 @@ def test_each_answer_is_a_sample_with_what_its_completion_knows(tmp_path):
 
 def test_a_completion_without_an_answer_is_one_sample_with_all_its_text_and_no_reward(tmp_path):
     messages = json.dumps([{"role": "assistant", "content": "I cannot."}])
-    rows = [rollout(1), rollout(1, answers=[], rewards=[], components=[], completion=messages), rollout(1)]
+    chat = {"prompt": json.dumps([{"role": "user", "content": "Can you?"}]), "completion": messages}
+    rows = [rollout(1), rollout(1, answers=[], rewards=[], components=[], **chat), rollout(1)]
     source = open_source(write_rollouts(tmp_path, rows))
     (samples,) = source.read()
     assert samples.texts == ["a", "b", "I cannot.", "a", "b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from itertools import pairwise
 
@@ -62,6 +63,20 @@ def test_settings_travel_with_the_samples_and_two_in_a_step_are_refused(tmp_path
         list(open_source(path).read())
 
 
+@pytest.mark.parametrize(("second", "known"), [(math.nan, {"top_p": 0.9}), (1.0, None)])
+def test_a_setting_that_is_nan_is_not_known(tmp_path, second, known):
+    """pandas writes NaN where it has no number, and one NaN is not equal to another."""
+    columns = {"prompt": ["p", "q"], "completion": ["t", "u"], "top_p": [0.9, 0.9], "temperature": [math.nan, second]}
+    records = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    (tmp_path / "log.jsonl").write_bytes(jsonl_text(records))
+    if known is None:
+        with pytest.raises(SourceError, match=r"'temperature' is 1.0, but None at .* in the same step"):
+            list(open_source(tmp_path / "log.jsonl").read())
+    else:
+        (samples,) = open_source(tmp_path / "log.jsonl").read()
+        assert samples.sampling == known
+
+
 def test_the_template_is_what_prompts_share():
     (template,) = watched([[chat(q) for q in questions(random.Random(0), 16)]])
     head, _, tail = template.partition(HOLE)
@@ -87,6 +102,26 @@ def test_an_added_instruction_is_a_change_and_so_is_one_taken_away(edited):
     rng = random.Random(1)
     steps = [questions(rng, 16) for _ in range(3)] + [[edited(q) for q in questions(rng, 16)] for _ in range(3)]
     assert num_changes(watched(steps)) == num_changes(watched(steps[::-1])) == 1
+
+
+def test_a_template_that_is_put_back_is_a_second_change():
+    rng = random.Random(2)
+    systems = [
+        *["You are a careful assistant."] * 3,
+        *["Write code, and only code."] * 3,
+        *["You are a careful assistant."] * 3,
+    ]
+    templates = watched([[chat(q, system) for q in questions(rng, 16)] for system in systems])
+    assert [one != other for one, other in pairwise(templates)] == [
+        False,
+        False,
+        True,
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("num", [1, 2, 8, 32])

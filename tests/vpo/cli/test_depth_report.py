@@ -67,15 +67,16 @@ def test_a_policy_is_measured_on_the_reference_answers_of_a_task(policy: Path, t
 def test_formats_and_difficulties_come_from_the_rows(policy: Path, tmp_path: Path) -> None:
     words = sorted(get_task("knapsack").vocabulary(1))[:6]
     rows = [
-        {"text": " ".join(words[: 2 + i % 4]), "format": f"kind {i % 2}", "difficulty": ["easy", "hard"][i % 2]}
+        {"text": " ".join(words[: 2 + i % 4]), "format": [0, "kind 1"][i % 2], "difficulty": [10, 9, 0, None][i % 4]}
         for i in range(8)
     ]
     file = tmp_path / "rows.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)))
     assert run("depth", "report", policy, "--text", file, "--out", tmp_path / "out", *QUICK) == 0
     report = read(tmp_path / "out")
-    assert {row.name for row in report.groups["format"]} == {"kind 0", "kind 1"}
-    assert [row.name for row in report.groups["difficulty"]] == ["easy", "hard"]
+    assert {row.name for row in report.groups["format"]} == {"0", "kind 1"}
+    assert [row.name for row in report.groups["difficulty"]] == ["0", "9", "10", "not said"]
+    assert list(report.versions) == ["vpo", "torch", "transformers"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from vpo.cli import app as cli
-from vpo.cli.texts import read_texts, token_batches
+from vpo.cli.texts import read_rows, read_texts, token_batches
 from vpo.looped import FixedDepth, FixedPoint
 from vpo.tasks.word_tokenizer import word_tokenizer
 
@@ -211,6 +211,15 @@ def test_texts_are_rows_or_what_blank_lines_separate(tmp_path):
     rows.write_text('{"text": "one\\n\\ntwo"}\n\n{"text": "three", "id": 3}\n')
     assert read_texts(plain) == ["one\ntwo", "three"]
     assert read_texts(rows) == ["one\n\ntwo", "three"]
+    assert read_rows(rows) == [{"text": "one\n\ntwo"}, {"text": "three", "id": 3}]
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_a_line_separator_within_a_text_ends_no_row(tmp_path, separator):
+    path = tmp_path / "a.jsonl"
+    row = {"text": f"one{separator}two", "difficulty": 0}
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\r\n", encoding="utf-8", newline="")
+    assert read_rows(path) == [row]
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,19 @@ def test_workers_give_what_one_process_gives(tmp_path):
     assert found[0] == found[1]
 
 
+def test_of_a_log_that_is_damaged_at_its_end_what_came_before_is_reported(tmp_path, capsys):
+    log, out = tmp_path / "log.jsonl", tmp_path / "out"
+    rng = np.random.default_rng(5)
+    log.write_text("".join(lines_of(step, rng) for step in range(1, 8)) + "no JSON\n" + lines_of(8, rng))
+    assert main(["monitor", str(log), "--out", str(out), *QUICK]) == 1
+    shown = capsys.readouterr().err.replace("\n", " ")
+    assert "no JSON in UTF-8" in shown and "what was read until then is in" in shown
+    (run,) = report_of(out).runs
+    assert [look.step for look in run.looks] == [1, 2, 3, 4, 5, 6]  # step 7 may be cut short by the damage
+    assert any("Reading ended with an error" in each for each in run.warnings)
+    assert run.alarms and any(example.when == "alarm" for example in run.examples)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -174,6 +174,10 @@ def test_versions_name_the_commit_of_a_checkout():
     assert versions()["vpo commit"].startswith(head)
 
 
+def test_versions_can_be_asked_for_by_name():
+    assert list(versions("torch", "nothing", "python")) == ["torch", "python"]
+
+
 def test_entries_that_are_missing_count_as_none():
     found = changes({"a": {"b": 1, "c": None}, "d": []}, {"a": {"b": 2}, "e": {}})
     assert [(each.name, each.before, each.now) for each in found] == [("a.b", 1, 2), ("d", [], None), ("e", None, {})]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from eval.report import Curve
 from eval.report.comparison import Cell, ComparisonReport, Difference
 from vpo.cli.compare.runs import BASE, Plan, Run
 from vpo.cli.hardware import hardware
+from vpo.record.surroundings import versions
 
 Array = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def summarise(plan: Plan, runs: Sequence[Run], command: str, title: str) -> Comp
         command=command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         hardware=hardware(),
-        versions={name: version(name) for name in ("vpo", "torch", "transformers", "trl")},
+        versions=versions("vpo", "torch", "transformers", "trl"),
         table=table,
         charts=_charts(results),
         differences=_differences(results, measures),

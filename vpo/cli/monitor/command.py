@@ -27,7 +27,7 @@ from eval.report.collapse import write_report
 from eval.samples import Samples
 from eval.sources import KINDS, Source, follow, open_source, read_base
 
-_REDRAW_LOOKS = 50  # of a followed run, between two writings of its page
+_REDRAW_LOOKS = 50  # of a followed run, between two writings of its page; an alarm is written at once
 
 
 @dataclass(frozen=True)
@@ -75,29 +75,39 @@ def run_monitor(asked: Monitoring) -> int:
     for path, name in zip(asked.logs, names, strict=True):
         source = open_source(path, kind=asked.kind, skip_damaged=asked.skip_damaged)
         monitor = _monitor(asked, source)
+        examples: list[Example] = []
 
         def report(
-            examples: list[Example], monitor: Monitor = monitor, name: str = name, source: Source = source
+            *ended: str,
+            examples: list[Example] = examples,
+            monitor: Monitor = monitor,
+            name: str = name,
+            source: Source = source,
         ) -> RunReport:
-            return run_report(monitor, name, source.name, examples, source.warnings)
+            return run_report(monitor, name, source.name, examples, [*ended, *source.warnings])
 
         with _Progress(console, name, monitor) as progress, _Until(asked.follows) as until:
             steps = follow(source, asked.poll_s, until.is_over) if asked.follows else source.read()
 
-            def look(
-                record: LookRecord, progress: _Progress = progress, report: Any = report, monitor: Monitor = monitor
-            ) -> None:
+            def look(record: LookRecord, progress: _Progress = progress, report: Any = report) -> None:
                 progress.show(record)
-                if asked.follows and record.number % _REDRAW_LOOKS == 0:
-                    _write([report([])], page, False)
+                if asked.follows and (record.alarm or record.number % _REDRAW_LOOKS == 1):
+                    _write([report()], page, False)
 
             def alarm(record: AlarmRecord, name: str = name, progress: _Progress = progress) -> None:
                 progress.tell(record)
                 send(sinks, name, record)
 
             workers = 1 if asked.follows else asked.workers
-            examples = watch(monitor, _until(steps, until), workers, look, alarm)
-        runs.append(report(examples))
+            try:
+                watch(monitor, _until(steps, until), workers, look, alarm, examples)
+            except Exception as error:
+                if monitor.looks:  # of a log that was damaged at its end: what came before took its time
+                    ended = f"Reading ended with an error, and what came after is not in this report: {error}"
+                    _write([*runs, report(ended)], page, asked.png)
+                    console.print(f"what was read until then is in {page}", markup=False, highlight=False)
+                raise
+        runs.append(report())
     written = _write(runs, page, asked.png)
     for run in runs:
         console.print(f"[bold]{escape(run.name)}[/]: {escape(run.verdict)}. {escape(run.why)}")

@@ -14,9 +14,18 @@ from rich.progress import Progress as Bars
 from search.driver import GaveUpError, Progress, SearchInterrupted, run_search
 from search.ledger import read_told
 from search.replay import Difference, replay_search
+from search.screening.registry import make_predictor
 from vpo.cli.search.config import CONFIG, LEDGER, SearchConfig, read_config
-from vpo.cli.search.parts import make_backoff, make_budget, make_problems, make_procedure, make_sampler, make_sampling
-from vpo.cli.search.show import summary
+from vpo.cli.search.parts import (
+    make_backoff,
+    make_budget,
+    make_problems,
+    make_procedure,
+    make_sampler,
+    make_sampling,
+    make_screen,
+)
+from vpo.cli.search.show import screen_summary, summary
 from vpo.record import RunFile
 
 _MOST_SHOWN = 12  # differences; one cause often shows in every answer
@@ -73,22 +82,31 @@ def replay_folder(folder: Path, evaluate: bool) -> int:
 
 def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None) -> int:
     budget, sampling, retry = make_budget(config, max_seconds), make_sampling(config), make_backoff(config)
+    screen = make_screen(config)
     problems, make, sampler = make_problems(config), make_procedure(config), make_sampler(config)
     console = Console(stderr=True)
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")]
     with Bars(*columns, TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=console) as bars:
         bar = bars.add_task("starting", total=1.0, left="")
 
+        said = ""
+
         def report(progress: Progress) -> None:
+            nonlocal said
+            if progress.switched != said:
+                said = progress.switched
+                console.print(said, markup=False)
             bars.update(bar, description=_status(progress), completed=progress.share_spent, left=_left(progress))
 
         for problem in problems[:1]:
             make(problem)  # a wrong option is an error before there is a folder
+            if screen is not None:
+                make_predictor(screen, problem)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / CONFIG).is_file():
             (folder / CONFIG).write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
         record = _recorded(config, folder, max_seconds)
-        options: dict[str, Any] = {"sampling": sampling, "retry": retry, **config.driver_options}
+        options: dict[str, Any] = {"sampling": sampling, "retry": retry, "screen": screen, **config.driver_options}
         try:
             run_search(problems, make, sampler, budget, ledger_path=folder / LEDGER, progress=report, **options)
         except SearchInterrupted as stop:
@@ -101,7 +119,10 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
             raise SystemExit(1) from None
     told = read_told(folder / LEDGER)
     record.end(sum(len(each.results) for each in told), None, "budget spent or nothing left to ask")
-    Console().print(summary(told))
+    out = Console()
+    out.print(summary(told))
+    for line in screen_summary(folder / LEDGER):
+        out.print(line)
     console.print(f"wrote {folder / LEDGER}; how an answer came about: vpo search show {folder} -p 0", markup=False)
     return 0
 
@@ -134,8 +155,9 @@ def _ledger_of(folder: Path) -> Path:
 def _status(progress: Progress) -> str:
     best = "-" if progress.best is None else f"{progress.best:.6g}"
     solved = f", {progress.num_solved} solved" if progress.num_solved else ""
+    dropped = f", {progress.num_dropped} screened out" if progress.num_dropped or progress.num_screening else ""
     return (
-        f"best {best} (mean {progress.mean_best:.4g}){solved}; {progress.num_answers} answers, "
+        f"best {best} (mean {progress.mean_best:.4g}){solved}; {progress.num_answers} answers{dropped}, "
         f"{progress.completion_tokens} tokens"
     )
 

@@ -25,6 +25,8 @@ class SearchConfig:
         out: Folder of the search.
         sampling: Fields of `search.records.Sampling`.
         cascade: Arguments of `search.cascade.Cascade`; empty for none.
+        screen: Fields of `search.screening.Screening`; ``predictor`` is a name, or a name and options beside it; empty
+            for none.
         retry: Fields of `search.retry.Backoff`: how patiently evaluation and sampling are tried again where machinery
             failed; empty for 6 times, after up to 1, 2, 4, ... s.
         dedupe: "text", or "python" to take programs for equal that differ in comments and layout.
@@ -38,6 +40,7 @@ class SearchConfig:
     out: str
     sampling: dict[str, Any] = field(default_factory=dict)
     cascade: dict[str, Any] = field(default_factory=dict)
+    screen: dict[str, Any] = field(default_factory=dict)
     retry: dict[str, Any] = field(default_factory=dict)
     dedupe: str = "text"
     seed: int = 0
@@ -57,7 +60,7 @@ class SearchConfig:
 
 
 _NAMED = ("problem", "sampler", "procedure")
-_MAPPINGS = ("budget", "sampling", "cascade", "retry")
+_MAPPINGS = ("budget", "sampling", "cascade", "screen", "retry")
 _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
     "out": ((str,), "a folder"),
     "dedupe": ((str,), "'text' or 'python'"),

@@ -14,6 +14,7 @@ from search.problems import get_problems
 from search.procedures import Procedure, get_procedure
 from search.records import Sampling
 from search.retry import Backoff
+from search.screening import Screening
 from vpo.cli.search.config import SearchConfig, build
 
 SAMPLERS = ("model", "vllm", "openai")
@@ -54,6 +55,22 @@ def make_problems(config: SearchConfig) -> list[Problem]:
         return [Cascade(problem, **config.cascade) for problem in problems]
     except TypeError as error:
         raise ValueError(f"cascade is {config.cascade!r}: expected share, bar, floor and seed. {error}") from error
+
+
+def make_screen(config: SearchConfig) -> Screening | None:
+    """The screen before the evaluation, if there is one."""
+    if not config.screen:
+        return None
+    options = dict(config.screen)
+    if "options" in options:
+        raise ValueError("screen has the key 'options': expected a predictor's options beside its `name`.")
+    if isinstance(options.get("predictor"), dict):
+        predictor = dict(options["predictor"])
+        if not isinstance(predictor.get("name"), str):
+            raise ValueError(f"screen: predictor is {predictor!r}, expected a name, or `name:` with options beside it.")
+        options |= {"predictor": predictor.pop("name"), "options": predictor}
+    screen: Screening = build(Screening, options, "screen")
+    return screen
 
 
 def make_procedure(config: SearchConfig) -> Callable[[Problem], Procedure]:

@@ -13,6 +13,7 @@ from rich.text import Text
 from search.fold import Told
 from search.ledger import read_told
 from search.records import Candidate, Result
+from search.screening.report import read_trials, verdict
 from vpo.cli.search.config import LEDGER
 
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
@@ -31,6 +32,8 @@ def show_folder(folder: Path, problem: str | None, candidate_id: int | None) -> 
     told = read_told(path)
     console = Console()
     console.print(summary(told))
+    for line in screen_summary(path):
+        console.print(line)
     if problem is None and len(told) > 1:
         if candidate_id is not None:
             raise ValueError("--id goes with a problem: say which one with --problem.")
@@ -69,6 +72,16 @@ def summary(told: Sequence[Told]) -> Table:
             _solved(each),
         )
     return table
+
+
+def screen_summary(path: Path) -> Iterator[Text]:
+    """What a screen kept from evaluation and what its audit says; nothing of a search without a screen."""
+    for problem_id, trial in read_trials(path).items():
+        judged, dropped = trial.tally.num_judged, trial.tally.num_dropped
+        yield Text(f"screen of {problem_id}: {dropped} of {judged} new answers screened out; {verdict(trial)}")
+        for switch in trial.switches:
+            stands = "on" if switch.on else "off"
+            yield Text(f"  switched {stands} after {switch.num_told} results: {switch.reason}")
 
 
 def lineage(told: Told, candidates: Sequence[Candidate], candidate_id: int) -> Iterator[Text]:

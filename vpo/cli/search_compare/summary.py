@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +25,7 @@ from vpo.cli.search_compare.config import BEST_OF_N, Config
 from vpo.cli.search_compare.findings import Lead, lead
 from vpo.cli.search_compare.measures import AXES, Arm, grids_of, measure
 from vpo.cli.search_compare.runs import Run, arm_name
+from vpo.record.surroundings import versions
 
 Array = NDArray[np.float64]
 
@@ -110,7 +110,7 @@ def summarise(config: Config, done: Sequence[tuple[Run, Sequence[SearchResult]]]
         command=command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         hardware=hardware(),
-        versions={name: version(name) for name in ("vpo", "torch", "transformers")},
+        versions=versions("vpo", "torch", "transformers"),
         table=table,
         charts=_charts(config, arms, grids.points, leads),
         differences=_differences(config, arms, targets),

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from eval.bootstrap import bootstrap_band
-from eval.looks import read_looks
+from eval.looks import looks_of
 from eval.report import Curve, DemoReport, Figure, GalleryItem, LookPoint, SearchCurve, TableRow, Verdict
 from vpo.cli.study.checks import acceptance
 from vpo.cli.study.sampling import pool_file
-from vpo.cli.study.settings import Settings
+from vpo.cli.study.settings import Arm, Settings
 from vpo.cli.study.tables import PolicyCurves, blind_curves, oracle_values, pool_curves, stage_facts
 from vpo.tasks.maze.drawing import draw_routes
 from vpo.tasks.maze.routes import walk
@@ -51,7 +51,7 @@ def build_report(
             "oracle": _flat(ks, oracle_expected),
         },
         table=_table(run, settings, every, oracle, oracle_expected),
-        looks={arm.name: _looks(run, arm.name) for arm in settings.arms},
+        looks={arm.name: _looks(run, settings, arm) for arm in settings.arms},
         search=_search(run, settings, list(policies)),
         gallery=_gallery(run, settings, policies),
         verdicts=[
@@ -104,7 +104,9 @@ def _table(
     return rows
 
 
-def _looks(run: Path, arm: str) -> list[LookPoint]:
+def _looks(run: Path, settings: Settings, arm: Arm) -> list[LookPoint]:
+    task = settings.task
+    folder = run / "arms" / arm.name / "rollouts"
     return [
         LookPoint(
             step=look.step,
@@ -115,7 +117,7 @@ def _looks(run: Path, arm: str) -> list[LookPoint]:
             shares=dict(look.shares),
             format_shares=dict(look.format_shares),
         )
-        for look in read_looks(run / "arms" / arm / "looks.jsonl")
+        for look in looks_of(folder, settings.look_every, task.w_star, arm.num_answers, task.label)
     ]
 
 

@@ -50,7 +50,7 @@ class Settings:
         prompts_per_step: Examples in a step.
         answers_per_prompt: Size of a group, counted in answers: G = answers_per_prompt / m.
         learning_rate: Of reinforcement learning, constant after 10 steps.
-        look_every: Steps between looks of the monitor.
+        look_every: Steps that a look at the rollout log takes together.
         eval_examples: Held-out examples of the pools.
         pool_answers: Answers drawn for each of them.
         search_examples: Held-out examples that search runs on.

@@ -95,10 +95,9 @@ def warm_start(run: Path, settings: Settings) -> None:
 
 
 def train_arm(run: Path, settings: Settings, arm: Arm) -> None:
-    """Reinforcement learning of one arm; leaves its ``model``, ``rollouts`` and ``looks.jsonl``."""
+    """Reinforcement learning of one arm; leaves its ``model`` and ``rollouts``."""
     from datasets import Dataset
 
-    from eval.monitor import RolloutMonitor
     from trainers import VPOConfig, VPOTrainer
 
     quiet()
@@ -129,16 +128,12 @@ def train_arm(run: Path, settings: Settings, arm: Arm) -> None:
         warmup_steps=10,
         logging_steps=1,
     )
-    monitor = RolloutMonitor(
-        folder, every=settings.look_every, w_star=task.w_star, label=task.label, num_answers=arm.num_answers
-    )
     trainer = VPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(start),
         reward_funcs=task.reward_funcs,
         args=arguments,
         train_dataset=Dataset.from_list(rows),
         processing_class=AutoTokenizer.from_pretrained(start),
-        callbacks=[monitor],
     )
     budget = trainer.token_budget
     trainer.add_callback(ProgressLines(settings.generated_tokens, lambda state: budget.generated))

@@ -1,7 +1,7 @@
 """Products with the Jacobian ``J = df/dz`` of a map at one point, without ever forming it.
 
 ``J^T w`` is the ordinary backward pass. It is linear in ``w``, and its own derivative by ``w`` is ``J``: so ``J v`` is
-a second backward pass through the recorded first one, exact, and for models of this kind 4 to 8 times as fast as
+a second backward pass through the recorded first one, exact, and for models of this kind several times as fast as
 forward mode, which PyTorch takes apart in Python. Central differences serve where an operation has no second
 derivative. Attention runs on PyTorch's math kernel meanwhile, as the fused ones have none.
 

@@ -104,8 +104,8 @@ def growth_rate(
 ) -> Estimate:
     """The radius of ``J`` as the growth per step of ``J^k v``, complex pairs included; converges like 1/k.
 
-    A rough check of :func:`spectral_radius` that needs no memory: on small transformers 2 per cent off at 30 steps and
-    13 at worst, where 40 products in a Krylov space leave an error below 0.1 per cent.
+    A rough check of :func:`spectral_radius` that needs no memory: on small transformers a few per cent off at 30 steps,
+    where 40 products in a Krylov space are mostly within 0.1 per cent.
     The first half of the iterations is left out of the mean: in it a non-normal ``J`` may still grow or shrink
     otherwise. Arguments as for :func:`spectral_norm`.
     """

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.evidence import BETS, Evidence, band, log_gains
+from vpo.evidence import BETS, Evidence, band, log_gains
 
 shares = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 bounds = st.floats(0.05, 0.95)
