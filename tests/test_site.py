@@ -34,8 +34,9 @@ def pages(nav: list | dict | str) -> list[str]:
 
 
 def test_every_guide_has_its_place_in_the_navigation() -> None:
-    named = pages(CONFIG["nav"])
-    assert sorted(named) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+    named, there = pages(CONFIG["nav"]), {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    assert there - set(named) == set(), "give each a line under nav in mkdocs.yml"
+    assert sorted(named) == sorted(there)
 
 
 def test_a_broken_link_fails_the_build_and_nothing_is_fetched() -> None:
