@@ -121,6 +121,14 @@ def test_a_benchmark_without_results_is_in_the_table_too(tmp_path: Path) -> None
     )
 
 
+def test_a_field_of_a_configuration_shows_its_type_once() -> None:
+    hook = load(DOCS / "hooks" / "roles.py").on_page_content
+    assert hook("(<code>`float` or `str`, *optional*, defaults to `1.0`</code>, default:") == (
+        "(<code>float or str</code>, default:"
+    )
+    assert hook("<code>`dict[str, Any]`, *optional*</code>") == "<code>dict[str, Any]</code>"
+
+
 def test_a_role_becomes_a_plain_name() -> None:
     hook = load(DOCS / "hooks" / "roles.py").on_page_content
     assert hook("see :class:<code>~trainers.VPOTrainer</code>.") == "see <code>VPOTrainer</code>."
