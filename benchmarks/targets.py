@@ -9,6 +9,7 @@ import argparse
 import json
 import platform
 import sys
+import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from typing import Any
 from vpo.cli.hardware import hardware
 
 RESULTS = Path(__file__).parent / "results"
+_BEGAN = time.monotonic()  # every benchmark imports this file before it measures
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def finish(name: str, quick: bool, results: dict[str, Any], targets: list[Target
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": hardware(),
         "python": platform.python_version(),
+        "minutes": round((time.monotonic() - _BEGAN) / 60, 1),  # of this session; one that went on took longer in all
         "versions": {package: version(package) for package in ("torch", "transformers", "trl")},
         **results,
         "targets": [{**asdict(target), "ok": target.ok} for target in targets],
