@@ -1,6 +1,6 @@
 """How many real evaluations does a screen save at an equal best, and what does a wrong one cost?
 
-Four problems with slow evaluators (`slow_evaluators.py`), each by best-of-n and by lexicase evolution; a seed draws an
+Four problems with slow evaluators (`slow_evaluators`), each by best-of-n and by lexicase evolution; a seed draws an
 instance, and all arms search the same ones. The clock is simulated and counts evaluations. An evaluation is one of a
 different answer; repetitions come from the cache. Best so far is in standard deviations above the mean of random
 answers. Each arm has 400 evaluations, and so has the plain search. The yardstick is the plain search, four times on
@@ -17,7 +17,7 @@ are found out; the shuffled one off until it has proven a skill. Of independent 
 has a little: what it is told rises with time, so it tells evolved answers from fresh draws, and is rightly found to.
 
 At last, simulated evidence: a predictor just as good as the rules demand, how often is it switched off in 1,000
-answers; one that guesses, how often is it switched on in 600?
+answers; one that guesses, how often is it switched on in 600? About 20 minutes.
 """
 
 from __future__ import annotations
