@@ -65,6 +65,11 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
     assert not list(site.rglob("*.py")), "scripts of the build are no part of the site"
 
 
+def test_no_markup_of_docstrings_is_left_in_the_text(site: Path) -> None:
+    for page in (site / "api").glob("*.html"):
+        assert re.findall(r"\*optional\*|:(?:class|func|mod|meth):", page.read_text()) == [], page.name
+
+
 def test_the_page_of_numbers_has_its_tables(site: Path) -> None:
     page = (site / "reproduce.html").read_text()
     assert "benchmarks/maze.py" in page and "&lt;!-- the" not in page and "<!-- the" not in page

@@ -34,8 +34,9 @@ def pages(nav: list | dict | str) -> list[str]:
 
 
 def test_every_guide_has_its_place_in_the_navigation() -> None:
-    named = pages(CONFIG["nav"])
-    assert sorted(named) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+    named, there = pages(CONFIG["nav"]), {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    assert there - set(named) == set(), "give each a line under nav in mkdocs.yml"
+    assert sorted(named) == sorted(there)
 
 
 def test_a_broken_link_fails_the_build_and_nothing_is_fetched() -> None:
@@ -118,6 +119,14 @@ def test_a_benchmark_without_results_is_in_the_table_too(tmp_path: Path) -> None
         "| Is it so? | `python benchmarks/new.py` | 3 minutes a seed on 2 cores | none yet | - | [guide](guide.md) |"
         in table
     )
+
+
+def test_a_field_of_a_configuration_shows_its_type_once() -> None:
+    hook = load(DOCS / "hooks" / "roles.py").on_page_content
+    assert hook("(<code>`float` or `str`, *optional*, defaults to `1.0`</code>, default:") == (
+        "(<code>float or str</code>, default:"
+    )
+    assert hook("<code>`dict[str, Any]`, *optional*</code>") == "<code>dict[str, Any]</code>"
 
 
 def test_a_role_becomes_a_plain_name() -> None:
