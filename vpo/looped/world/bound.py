@@ -63,6 +63,6 @@ def state_bound(model: LoopedWorldModel | LoopedCore) -> StateBound:
     if isinstance(core.injection, DiagonalInjection):
         enters = enters @ core.injection.input.double()
     inflow = float(torch.linalg.matrix_norm(enters, 2)) * longest
-    inflow += sum(block.bound() for block in core.layers)  # type: ignore[operator, misc]
+    inflow += sum(block.bound() for block in core.layers)  # type: ignore[operator]
     retention = float(kept.max())
     return StateBound(retention, inflow, inflow / (1 - retention))

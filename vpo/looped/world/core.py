@@ -91,7 +91,9 @@ class LoopedCore(nn.Module):
 
     def loop(self, state: Tensor, signal: Tensor) -> Tensor:
         """One pass: the next state from the state and the signal, all (B, C, H)."""
-        state = self.injection(state, signal)
+        return self._layers(self.injection(state, signal))
+
+    def _layers(self, state: Tensor) -> Tensor:
         for block in self.layers:
             state = block(state)
         return state
@@ -127,6 +129,9 @@ class LoopedCore(nn.Module):
             keep_states: Keep the state after each loop.
         """
         signal = self.signal(state, observation, action)
+        kept = self.injection.retention
+        # What enters a loop besides the retained state is the same in all loops of the step.
+        inflow = signal if kept is None else self.injection(torch.zeros_like(state), signal)
         batch, cells = real.shape[0], signal.shape[1]
         halter = policy.start(LoopCall(real.unsqueeze(1), torch.zeros_like(real, dtype=torch.int64)))
         start = halter.gradient_from
@@ -143,7 +148,7 @@ class LoopedCore(nn.Module):
             ran = active if index else torch.ones_like(active)
             cut = None if start is None else (start > index).view(-1, 1, 1)
             with torch.no_grad() if cut is not None and bool(cut.all()) else nullcontext():
-                new = self._pass(state, signal, ran)
+                new = self._pass(state, inflow, kept, ran)
             old_flat, new_flat = state.reshape(batch, 1, -1), new.reshape(batch, 1, -1)
             # Nobody reads the residual of a depth that was drawn, and measuring costs a tenth of the training time.
             change = unmeasured if halter.planned is not None else halter.measure(old_flat, new_flat)
@@ -165,11 +170,11 @@ class LoopedCore(nn.Module):
                 break
         return CoreOutput(state, self.read(state), depth, residual, reason, states)
 
-    def _pass(self, state: Tensor, signal: Tensor, ran: Tensor) -> Tensor:
+    def _pass(self, state: Tensor, inflow: Tensor, kept: Tensor | None, ran: Tensor) -> Tensor:
         """The loop on the sequences ``ran`` (B,); the others keep their state."""
-        if bool(ran.all()):
-            return self.loop(state, signal)
-        rows = ran.nonzero().squeeze(1)
-        if not len(rows):
+        rows = None if bool(ran.all()) else ran.nonzero().squeeze(1)
+        if rows is not None and not len(rows):
             return state
-        return state.index_copy(0, rows, self.loop(state[rows], signal[rows]))
+        old, enters = (state, inflow) if rows is None else (state[rows], inflow[rows])
+        new = self.loop(old, enters) if kept is None else self._layers(torch.addcmul(enters, kept.to(old.dtype), old))
+        return new if rows is None else state.index_copy(0, rows, new)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vpo.looped.depth import DepthPolicy
-from vpo.looped.world.mazes import ACTIONS, observe, route_actions
+from vpo.looped.world.mazes import num_actions, observe, route_actions
 from vpo.looped.world.model import LoopedWorldModel
 from vpo.tasks.maze.grid import Maze
 from vpo.tasks.maze.routes import Notation
@@ -113,11 +113,12 @@ def _returns(
 ) -> Tensor:
     routes = [route_actions(text, maze, notation) for text, maze in zip(candidates, mazes, strict=True)]
     longest = max(map(len, routes))
-    last = len(ACTIONS) - 1
+    last = num_actions(mazes[0].size) - 1
     actions = torch.tensor([route + [last] * (longest - len(route)) for route in routes], device=model.device)
     mask = torch.tensor([[i < len(route) for i in range(longest)] for route in routes], device=model.device)
     first = torch.stack([observe(maze, maze.start, ()) for maze in mazes]).to(model.device)
     out = model.rollout(first, actions, mask=mask, depth_policy=depth_policy)
     # Nothing is paid after the last word of a route; what the model makes of padding does not count.
+    assert out.rewards is not None
     out.rewards = out.rewards * mask.unsqueeze(-1)
     return out.returns.cpu()

@@ -54,7 +54,7 @@ def test_a_gate_that_is_constant_stops_when_its_mass_is_spent(bias: float, thres
 
 def test_prescribed_depths_are_run_and_no_pass_more() -> None:
     core, passes = core_of(silent=False), []
-    core.loop = lambda state, signal, loop=core.loop: passes.append(len(state)) or loop(state, signal)
+    core._layers = lambda state, layers=core._layers: passes.append(len(state)) or layers(state)
     out = core(*inputs(), Replay(torch.tensor([[2], [5], [1]])))
     assert out.depth.tolist() == [2, 5, 1]
     assert passes == [3, 2, 1, 1, 1]

@@ -7,13 +7,13 @@ from tests.vpo.looped.world.test_training import new_model, rotation, train, wei
 from vpo.looped.depth import FixedDepth, FixedPoint, LearnedGate
 from vpo.looped.world import LoopedWorldModel, TrainingPlan, choose_tolerance, fit_gate, gate_loss
 
-PLAN = TrainingPlan(updates=60, batch_size=16, lr=5e-2, warmup=5, seed=1)
+PLAN = TrainingPlan(updates=25, batch_size=16, lr=0.1, warmup=2, seed=1)
 
 
 @pytest.fixture(scope="module")
 def trained() -> LoopedWorldModel:
     model = new_model()
-    train(model, rotation(), TrainingPlan(updates=80, batch_size=16, lr=1e-2, warmup=10))
+    train(model, rotation(), TrainingPlan(updates=40, batch_size=16, lr=2e-2, warmup=5))
     return model
 
 

@@ -5,9 +5,11 @@ import random
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from vpo.looped.world.mazes import ACTIONS, CHANNELS, play, random_walk, record, route_actions
-from vpo.tasks.maze import MazeConfig, MazeTask
+from vpo.looped.world.mazes import CHANNELS, num_actions, play, random_walk, record, route_actions, runs
+from vpo.tasks.maze import Maze, MazeConfig, MazeTask
 from vpo.tasks.maze.routes import COMPONENTS, score_route, teacher_route, walk, write_route
 
 TASKS = [MazeTask(notation=notation) for notation in ("cells", "moves", "directions")]
@@ -66,11 +68,33 @@ def test_recorded_routes_are_of_all_kinds() -> None:
     assert 0.3 < arrived.mean() < 0.9, "a model must see what is paid, and what is not"
     assert (ended & (arrived == 0)).any(), "and steps that are not possible"
     assert (~ended).any(), "and a budget that was used up"
-    assert set(data.actions[data.mask].tolist()) == set(range(len(ACTIONS)))
+    seen = set(data.actions[data.mask].tolist())
+    assert {move * 4 for move in range(4)} | {num_actions(5) - 1} <= seen, "all moves, and what is none"
+    assert {4, 5, 6, 7} | {12, 13, 14, 15} <= seen, "and runs of all lengths towards the exit"
     assert lengths.max() <= max(maze.budget for maze in MAZES)
 
 
 def test_a_walk_that_avoids_the_exit_does_not_end() -> None:
     maze = next(iter(MazeTask(maze=MazeConfig(size=6, max_budget=None)).examples("train")))
-    episode = play(maze, random_walk(maze, 80, random.Random(0), frozenset({maze.exit})))
-    assert len(episode.actions) == 80 and not episode.ended and not episode.rewards.any()
+    moves = random_walk(maze, 80, random.Random(0), frozenset({maze.exit}))
+    episode = play(maze, runs(moves, 6))
+    assert len(moves) == 80 and not episode.ended and not episode.rewards.any()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 4), max_size=20), st.integers(4, 7))
+def test_runs_are_the_moves_again(moves: list[int], size: int) -> None:
+    unrolled: list[int] = []
+    for action in runs(moves, size):
+        assert 0 <= action < num_actions(size)
+        move, length = divmod(action, size - 1)
+        unrolled += [move] * (length + 1)
+    assert unrolled == moves
+
+
+def test_a_run_stops_at_a_wall_and_marks_the_cells_before_it() -> None:
+    maze = Maze.from_json('{"rows": ["S..#.", ".....", ".....", ".....", "....E"], "budget": 12}')
+    episode = play(maze, runs([3, 3, 3, 3, 1], 5))
+    assert len(episode.actions) == 1 and episode.ended
+    assert episode.observations[1][CHANNELS.index("agent")].nonzero().tolist() == [[0, 2]]
+    assert episode.observations[1][CHANNELS.index("entered")].nonzero().tolist() == [[0, 1], [0, 2]]

@@ -9,7 +9,7 @@ import torch
 
 from vpo.looped.depth import FixedDepth, FixedPoint
 from vpo.looped.world import LoopedWorldModel, WorldModelConfig, WorldModelPredictor, predict_reward
-from vpo.looped.world.mazes import ACTIONS, CHANNELS
+from vpo.looped.world.mazes import CHANNELS, num_actions
 from vpo.tasks.maze import Maze, MazeTask
 from vpo.tasks.maze.routes import COMPONENTS, teacher_route, write_route
 
@@ -20,7 +20,7 @@ MAZES = list(itertools.islice(TASK.examples("test"), 4))
 def model_of(seed: int = 0, size: int = 5) -> LoopedWorldModel:
     torch.manual_seed(seed)
     config = WorldModelConfig(
-        observation_shape=(len(CHANNELS), size, size), observation_kind="binary", num_actions=len(ACTIONS),
+        observation_shape=(len(CHANNELS), size, size), observation_kind="binary", num_actions=num_actions(size),
         num_rewards=len(COMPONENTS), hidden_size=8, depth_policy=FixedPoint(tol=0.1, cap=6, patience=0),
     )  # fmt: skip
     return LoopedWorldModel(config).eval()
