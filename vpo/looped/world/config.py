@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from transformers import PreTrainedConfig
 
-from vpo.looped.depth import LearnedGate, RandomDepth, as_policy, is_saved, to_dict
+from vpo.looped.depth import RandomDepth, as_policy, is_saved, to_dict
 from vpo.looped.injection import INJECTIONS
 
 
@@ -117,8 +117,3 @@ class WorldModelConfig(PreTrainedConfig):
     def training_depth(self) -> RandomDepth:
         """A Poisson depth for each sequence and environment step, with a truncated gradient."""
         return RandomDepth(1, self.max_loops, "poisson", float(self.mean_loops), self.grad_loops)
-
-    @property
-    def needs_gate(self) -> bool:
-        """Whether ``depth_policy`` reads the halting gate."""
-        return self.depth_policy is not None and self.depth_policy["kind"] == LearnedGate.kind

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vpo.looped.depth import DepthPolicy, HaltReason, LoopCall, LoopStep
 from vpo.looped.halt_gate import HaltGate
@@ -105,9 +106,16 @@ class LoopedCore(nn.Module):
             output = block(output)
         return self.output_norm(output)
 
+    def gate_input(self, state: Tensor) -> Tensor:
+        """(B, C, H) state -> (B, H), what the halting gate reads: the mean over cells, at unit scale.
+
+        As it is the state is tens of units long; a gate that is taught on it saturates within a few updates.
+        """
+        return F.layer_norm(state.mean(1), state.shape[-1:])
+
     def gate(self, state: Tensor) -> Tensor:
         """(B, C, H) state -> (B,) logits of stopping."""
-        return self.halt_gate(state.mean(1)).squeeze(-1)
+        return self.halt_gate(self.gate_input(state)).squeeze(-1)
 
     def forward(
         self,

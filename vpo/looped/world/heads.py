@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from vpo.looped.world.config import WorldModelConfig
 
-_COPY = 4.0  # logit with which an untrained model says that a bit stays as it is
+#: Logit with which an untrained model says that a bit stays as it is.
+COPY = 4.0
 
 
 class ObservationEncoder(nn.Module):
@@ -69,7 +70,7 @@ class Heads(nn.Module):
         width, numbers = config.hidden_size, config.observation_shape[0]
         self.is_grid = config.num_cells > 1
         self.observation = nn.Linear(width, numbers)
-        self.copy = nn.Parameter(torch.full((numbers,), _COPY)) if config.observation_kind == "binary" else None
+        self.copy = nn.Parameter(torch.full((numbers,), COPY)) if config.observation_kind == "binary" else None
         pooled = 2 * width if self.is_grid else width
         self.widen = nn.Linear(pooled, width)
         self.reward = nn.Linear(width, config.num_rewards)

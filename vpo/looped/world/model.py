@@ -22,7 +22,7 @@ from vpo.looped.halt_gate import HaltGate
 from vpo.looped.injection import Injection
 from vpo.looped.world.config import WorldModelConfig
 from vpo.looped.world.core import LoopedCore
-from vpo.looped.world.heads import ActionEmbedding, Heads, ObservationEncoder
+from vpo.looped.world.heads import COPY, ActionEmbedding, Heads, ObservationEncoder
 from vpo.looped.world.outputs import WorldModelOutput
 from vpo.looped.world.transitions import Transitions
 
@@ -67,12 +67,15 @@ class LoopedWorldModel(PreTrainedModel):
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=gain)
+        elif isinstance(module, nn.Conv2d):  # each neighbour as loud as the cell itself, or it is hardly heard
+            nn.init.normal_(module.weight, std=gain)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         elif isinstance(module, ObservationEncoder) and module.position is not None:
             nn.init.normal_(module.position, std=0.5 * gain)
         elif isinstance(module, Heads):
             nn.init.normal_(module.observation.weight, std=0.1 / math.sqrt(module.observation.in_features))
             if module.copy is not None:
-                nn.init.constant_(module.copy, 4.0)
+                nn.init.constant_(module.copy, COPY)
         elif isinstance(module, LoopedCore):
             nn.init.eye_(module.readout.weight)
             for block in (*module.prelude, *module.layers, *module.coda):
@@ -177,7 +180,7 @@ class LoopedWorldModel(PreTrainedModel):
                 if output_loop_losses:
                     each = [self.heads(self.core.read(after), cells) for after in out.states]
                     piece["loop_losses"] = torch.stack([self._loss(one, cells, *target) for one in each])
-                    piece["gate_inputs"] = torch.stack([after.mean(1) for after in out.states])
+                    piece["gate_inputs"] = torch.stack([self.core.gate_input(after) for after in out.states])
             pieces.append(piece)
             current = piece["observations"]
         joined = {name: torch.stack([piece[name] for piece in pieces], dim=_TIME.get(name, 1)) for name in pieces[0]}
@@ -253,7 +256,7 @@ class LoopedWorldModel(PreTrainedModel):
                 f"observations have shape {tuple(observations.shape)}: expected (B, T, {', '.join(map(str, shape))}) "
                 f"with B={actions.shape[0]} as in actions {tuple(actions.shape)}."
             )
-        vectors = self.config.action_size is not None
+        vectors, count = self.config.action_size is not None, self.config.num_actions or 0
         if actions.ndim != (3 if vectors else 2) or actions.is_floating_point() != vectors:
             raise ValueError(
                 f"actions have shape {tuple(actions.shape)} and type {actions.dtype}: expected "
@@ -263,7 +266,13 @@ class LoopedWorldModel(PreTrainedModel):
             raise ValueError(f"mask has shape {tuple(mask.shape)}: expected {tuple(actions.shape[:2])}, as actions.")
         if (rewards is None) != (continues is None) or (by_loop and rewards is None):
             raise ValueError("a loss needs rewards and continues: expected both or neither, both for loop losses.")
-        needed = steps + 1 if rewards is not None else steps if see is None else 1
+        if not vectors and actions.numel() and not 0 <= int(actions.min()) <= int(actions.max()) < count:
+            raise ValueError(
+                f"actions are numbered {int(actions.min())} to {int(actions.max())}: expected 0 to "
+                f"{count - 1}, also at padding."
+            )
+        is_rollout = see is not None and not bool(see[:, 1:].any())
+        needed = steps + 1 if rewards is not None else 1 if is_rollout else steps
         if observations.shape[1] < needed:
             raise ValueError(
                 f"there are {observations.shape[1]} observations for {steps} steps: expected {needed}. A loss needs "

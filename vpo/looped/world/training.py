@@ -7,7 +7,7 @@ each step whether it sees the true observation or its own prediction of it (sche
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -180,10 +180,11 @@ def _rate(step: int, plan: TrainingPlan) -> float:
     return rising * 0.5 * (1 + float(torch.cos(torch.pi * share)))
 
 
-def _check_saved(saved: dict, parameters: Iterable[str], plan: TrainingPlan, path: Path) -> None:
-    if saved["plan"] != asdict(plan) or saved["parameters"].keys() != set(parameters):
+def _check_saved(saved: dict, parameters: dict[str, nn.Parameter], plan: TrainingPlan, path: Path) -> None:
+    shapes = {name: each.shape for name, each in parameters.items()}
+    if saved["plan"] != asdict(plan) or {name: each.shape for name, each in saved["parameters"].items()} != shapes:
         changed = sorted(name for name, value in asdict(plan).items() if saved["plan"].get(name) != value)
+        other = f"plan: {', '.join(changed)} changed" if changed else "model"
         raise ValueError(
-            f"{path} is a checkpoint of another {'plan: ' + ', '.join(changed) if changed else 'model'} "
-            "changed. Choose another folder, or delete the file to begin anew."
+            f"{path} is a checkpoint of another {other}. Choose another folder, or delete the file to begin anew."
         )

@@ -120,6 +120,11 @@ class _Truncated:
         return halter
 
 
+def test_the_signal_knows_the_state_of_the_step_before() -> None:
+    core, (state, observation, action, _) = core_of(), inputs()
+    assert not torch.allclose(core.signal(state, observation, action), core.signal(state + 1, observation, action))
+
+
 def test_a_poisson_depth_has_the_mean_that_was_asked_for() -> None:
     config = WorldModelConfig(mean_loops=4, max_loops=16)
     torch.manual_seed(0)

@@ -63,6 +63,17 @@ def test_a_rollout_is_the_same_step_by_step(kind: str) -> None:
     assert whole.depths.shape == data.mask.shape and whole.rewards.shape == data.rewards.shape
 
 
+def test_a_rollout_goes_on_from_bits_and_from_the_state() -> None:
+    """Probabilities are rounded before they are seen again; and a step knows what the steps before it left behind."""
+    model, data = model_of("bits"), data_of("bits")
+    first = model.rollout(data.observations[:, 0], data.actions[:, :1])
+    soft = first.observations[:, 0]
+    assert ((soft > 0.01) & (soft < 0.99)).any()
+    rest = [model.rollout(seen, data.actions[:, 1:], first.state).observations for seen in (soft, soft.round())]
+    assert torch.equal(*rest)
+    assert not torch.allclose(rest[0], model.rollout(soft, data.actions[:, 1:]).observations)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("policy", [FixedDepth(3), POLICY, LearnedGate(0.4, cap=6)], ids=lambda policy: policy.kind)
 def test_what_a_sequence_gets_does_not_depend_on_its_batch_mates(kind: str, policy: DepthPolicy) -> None:
@@ -157,6 +168,7 @@ def test_the_loss_after_the_last_loop_is_the_loss() -> None:
     [
         ({"observations": torch.zeros(5, 5, 2)}, r"expected \(B, T, 3\)"),
         ({"actions": torch.zeros(5, 4)}, "expected .* integers"),
+        ({"actions": torch.full((5, 4), 4)}, "numbered 4 to 4: expected 0 to 3"),
         ({"mask": torch.ones(5, 3)}, "mask has shape"),
         ({"rewards": None}, "needs rewards and continues"),
         ({"observations": torch.zeros(5, 4, 3)}, "4 observations for 4 steps: expected 5"),

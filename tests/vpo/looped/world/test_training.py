@@ -121,6 +121,8 @@ def test_a_checkpoint_of_another_plan_is_refused(tmp_path: Path) -> None:
     train(new_model(), rotation(), PLAN, tmp_path)
     with pytest.raises(ValueError, match=r"another plan: lr changed\. Choose another folder"):
         train(new_model(), rotation(), TrainingPlan(**{**vars(PLAN), "lr": 1e-4}), tmp_path)
+    with pytest.raises(ValueError, match="of another model"):
+        train(new_model(inner_size=8), rotation(), PLAN, tmp_path)
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice() -> None:
