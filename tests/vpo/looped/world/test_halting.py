@@ -49,10 +49,11 @@ def test_entropy_keeps_the_gate_from_saturating(trained: LoopedWorldModel) -> No
     sizes = []
     for entropy in (0.0, 3.0):
         model = copy_of(trained)
-        fit_gate(model, rotation(), PLAN, loop_cost=1.0, entropy=entropy)
+        eager = TrainingPlan(**{**vars(PLAN), "lr": 0.5})  # a rate at which a gate saturates at once
+        fit_gate(model, rotation(), eager, loop_cost=1.0, entropy=entropy)
         state = torch.randn(200, 1, 8, generator=torch.Generator().manual_seed(0))
         sizes.append(model.core.gate(state).abs().mean().item())
-    assert sizes[1] < 0.7 * sizes[0]
+    assert sizes[1] < 0.5 * sizes[0]
 
 
 def test_the_tolerance_is_the_loosest_that_keeps_the_loss(trained: LoopedWorldModel) -> None:
