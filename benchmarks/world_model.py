@@ -3,7 +3,8 @@
 Two worlds (`world/`): the project's mazes in straight runs, and gymnasium's Acrobot-v1. All models of a world and seed
 see the same windows of 4 steps for as many updates. Three questions:
 
-1. **Parameters.** Plain models, the same layers run once a step, are made wider to 1, 2, 4, 8 times the parameters. The
+1. **Parameters.** Plain models, the same layers run once a step, are made wider to 1, 2, 4, 8 times the parameters; in
+   the maze also deeper, 3 and 4 layers. The
    ratio reached is where their error curve (the best so far, log-linear in the parameters) crosses the looped model's
    error in rollouts of whole test sequences; 8 if even the largest is worse, 0 if the smallest is better already.
 2. **Depth.** Loops against a difficulty that is defined without a model, on test steps: by a fixed-point tolerance and
@@ -25,7 +26,7 @@ from typing import Any
 
 import torch
 from targets import Target, finish, parser
-from world.arms import ARMS, QUICK, RATIOS, WORLDS, Plan, World, new_model, num_parameters, trained
+from world.arms import ARMS, QUICK, WORLDS, Plan, World, new_model, num_parameters, trained
 from world.measuring import allotment, error, far_rollout, gain_by_third, predicted
 
 from eval.bootstrap import mean_and_error
@@ -48,7 +49,7 @@ def study(name: str, seed: int, plan: Plan, folder: Path) -> dict[str, Any]:
 
     say("recording sequences")
     world = WORLDS[name](seed, plan)
-    models = {arm: trained(world, arm, seed, plan, folder / f"{name}-seed{seed}", say) for arm in ARMS}
+    models = {arm: trained(world, arm, seed, plan, folder / f"{name}-seed{seed}", say) for arm in ARMS[name]}
     looped = models["looped"]
     result: dict[str, Any] = {
         "world": name,
@@ -93,17 +94,18 @@ def same_mean(model: LoopedWorldModel, world: World, loops: float) -> FixedPoint
 
 def ratio_reached(result: dict[str, Any]) -> float:
     """How many times the looped model's parameters a plain one needs for its error, from 0 to the largest ratio."""
-    own = result["error"]["looped"]["loss"]
+    own, size = result["error"]["looped"]["loss"], result["parameters"]["looped"]
+    plain = [arm for arm in result["error"] if arm.startswith(("plain", "deep"))]
     best, previous = math.inf, 0.0
-    for ratio in RATIOS:
-        loss = min(best, result["error"][f"plain {ratio}x"]["loss"])
+    for ratio, loss in sorted((result["parameters"][arm] / size, result["error"][arm]["loss"]) for arm in plain):
+        loss = min(best, loss)
         if loss <= own:
             if previous == 0.0:
                 return 1.0 if loss == own else 0.0
             share = (best - own) / (best - loss)
             return math.exp(math.log(previous) + share * (math.log(ratio) - math.log(previous)))
-        best, previous = loss, float(ratio)
-    return float(RATIOS[-1])
+        best, previous = loss, ratio
+    return previous
 
 
 def tables(name: str, results: list[dict[str, Any]]) -> None:
@@ -118,7 +120,7 @@ def tables(name: str, results: list[dict[str, Any]]) -> None:
     print(f"\n{name}, seeds {[r['seed'] for r in results]}: rollouts of whole test sequences")
     kind = "wrong grids" if name == "maze" else "unexplained"
     print(f"{'model':16}{'parameters':>12}{'loss, nats a step':>22}{kind:>20}{'error of return':>20}")
-    for arm in ARMS:
+    for arm in ARMS[name]:
         head = f"{arm:16}{results[0]['parameters'][arm]:12,}"
         columns = {"loss": 22, "observation": 20, "reward": 20}
         print(head + "".join(f"{cell('error', arm, key):>{width}}" for key, width in columns.items()))

@@ -55,8 +55,11 @@ def test_a_depth_that_never_differs_ranks_nothing() -> None:
 )
 def test_the_ratio_is_where_the_plain_curve_crosses(own: float, plain: tuple[float, ...], expected: float) -> None:
     losses = {"looped": own} | {f"plain {ratio}x": loss for ratio, loss in zip((1, 2, 4, 8), plain, strict=True)}
-    result = {"error": {arm: {"loss": loss} for arm, loss in losses.items()}}
+    sizes = dict(zip(losses, (10, 10, 20, 40, 80), strict=True))
+    result = {"error": {arm: {"loss": loss} for arm, loss in losses.items()}, "parameters": sizes}
     assert ratio_reached(result) == pytest.approx(expected)
+    result["error"]["deep 3"], sizes["deep 3"] = {"loss": 0.4}, 18  # of two shapes the better counts
+    assert ratio_reached(result) <= 1.8
 
 
 def test_a_fast_pendulum_takes_the_solver_more_than_a_slow_one() -> None:

@@ -3,6 +3,7 @@
 * ``looped``: random depth, gradient through the last half of the mean; diagonal retention.
 * ``unconstrained``: the same, but that the loop adds, ``u = h + e``: nothing of the state is ever forgotten.
 * ``plain 1x`` to ``plain 8x``: the same layers run once a step, as wide as gives 1, 2, 4, 8 times the parameters.
+* ``deep 3``, ``deep 4``, in the maze: 3 or 4 layers run once a step. Eight no longer learned at this learning rate.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from vpo.looped.world import LoopedWorldModel, TrainingPlan, Transitions, WorldM
 from vpo.looped.world.mazes import num_actions
 
 RATIOS = (1, 2, 4, 8)
-ARMS = ("looped", "unconstrained", *(f"plain {ratio}x" for ratio in RATIOS))
+WIDE = tuple(f"plain {ratio}x" for ratio in RATIOS)
+ARMS = {
+    "maze": ("looped", "unconstrained", *WIDE, "deep 3", "deep 4"),
+    "acrobot": ("looped", "unconstrained", *WIDE),  # where width alone is enough to beat the loop
+}
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,8 @@ def new_model(world: World, arm: str, seed: int) -> LoopedWorldModel:
     torch.manual_seed(seed)
     if arm.startswith("plain"):
         return _plain(world, int(arm.removeprefix("plain ").removesuffix("x")))
+    if arm.startswith("deep"):
+        return _build(world, world.width, mean_loops=1, max_loops=1, core_layers=int(arm.removeprefix("deep ")))
     injection = {"injection": "add"} if arm == "unconstrained" else {}
     return _build(world, world.width, **injection)
 
@@ -123,7 +130,7 @@ def trained(
         updates=plan.updates, batch_size=world.batch_size, lr=world.lr * (world.width / width) ** 0.5, see=world.see,
         save_every=100, seed=seed,
     )  # fmt: skip
-    depth = FixedDepth(1) if arm.startswith("plain") else None
+    depth = FixedDepth(1) if arm.startswith(("plain", "deep")) else None
 
     def progress(done: int, of: int, loss: float) -> None:
         if done % 100 == 0:
