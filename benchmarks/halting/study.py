@@ -1,0 +1,137 @@
+"""One task and seed: train its models, read every rule off them, and keep the figures."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from halting.block import Block
+from halting.controls import controls
+from halting.measuring import ORACLES, RULES, SLACK, Curves, apply, cheapest, curves, solver, sweep
+from halting.tasks import Batch, SudokuTask, Task, tasks
+from halting.training import BASELINES, BRANCHES, Plan, train
+
+SPLITS = ("train", "test", "shifted")  # settings are chosen on instances drawn as in training
+TOLERANCES = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005)
+BASELINE_TASKS = ("sudoku6",)
+CAPS = {"sudoku4": 12, "sudoku6": 24, "maze": 32, "addition": 20, "a5": 24}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of the measurement."""
+
+    instances: int = 420  # of the test, over all sizes together; half as many to choose settings on, a fourth shifted
+    base: int = 400  # Sudoku puzzles of a split
+    caps: dict[str, int] = field(default_factory=lambda: dict(CAPS))
+
+
+def workload(task: Task, split: str, count: int, seed: int) -> list[Batch]:
+    rng = np.random.default_rng([seed, SPLITS.index(split)])
+    sizes = task.sizes_of(split)
+    return [task.draw(split, count // len(sizes), size, rng) for size in sizes]
+
+
+def study(name: str, seed: int, plan: Plan, sizes: Sizes, folder: Path) -> dict[str, Any]:
+    """Everything about one task and seed; read from disk if it was done before."""
+    path = folder / f"{name}-seed{seed}-figures.json"
+    task, cap = tasks(folder / "puzzles", sizes.base)[name], sizes.caps[name]
+    facts = json.loads(json.dumps({"plan": asdict(plan), "sizes": asdict(sizes), "effort": task.effort}))
+    if path.exists():
+        kept = json.loads(path.read_text())
+        if kept["facts"] == facts:
+            return kept
+    torch.set_num_threads(1)
+    fewer = {"test": 1, "train": 2, "shifted": 4}
+    work = {split: workload(task, split, sizes.instances // fewer[split], seed=9) for split in SPLITS}
+    recipes = [*BRANCHES, "posthoc", *(BASELINES if name in BASELINE_TASKS else ())]
+    models, seen = {}, {}
+    for recipe in recipes:
+        models[recipe] = train(task, recipe, seed, plan, folder / "models")
+        seen[recipe] = _kept_curves(
+            folder / "curves" / f"{name}-{recipe}-seed{seed}.npz", facts, models[recipe], work, task, recipe, cap
+        )
+    found: dict[str, Any] = {"facts": facts, "task": name, "seed": seed, "cap": cap}
+    found["rules"] = {rule: _rule(rule, seen) for rule in RULES}
+    trunk = seen["fprm"]
+    found["curve"] = {
+        split: {str(tol): asdict(apply(trunk[split], "fixed point", tol)) for tol in TOLERANCES} for split in SPLITS
+    }
+    found["solver"] = {split: solver(models["fprm"], work[split], task, cap) for split in SPLITS}
+    largest = {split: work[split][-1] for split in SPLITS}
+    torch.manual_seed(seed)
+    untrained = Block(task, plan.width)
+    found["controls"] = controls(task, models["fprm"], untrained, largest["train"], largest["test"], cap)
+    found["recipes"] = {recipe: _recipe(recipe, each) for recipe, each in seen.items()}
+    found["hardness"] = _hardness(task, trunk["test"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(found))
+    temporary.replace(path)
+    return found
+
+
+def _kept_curves(
+    path: Path, facts: dict[str, Any], model: Block, work: dict[str, list[Batch]], task: Task, recipe: str, cap: int
+) -> dict[str, Curves]:
+    """Curves of every split, read from disk if they are there."""
+    if path.exists():
+        kept = np.load(path)
+        if json.loads(str(kept["facts"])) == facts:
+            return {split: Curves.of_arrays(kept, f"{split}/") for split in work}
+    found = {split: curves(model, batches, task, recipe, cap) for split, batches in work.items()}
+    arrays = {name: array for split, curve in found.items() for name, array in curve.arrays(f"{split}/").items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez_compressed(temporary, facts=np.array(json.dumps(facts)), **arrays)
+    temporary.replace(path)
+    return found
+
+
+def _rule(rule: str, seen: dict[str, dict[str, Curves]]) -> dict[str, Any]:
+    """A rule with the setting that hindsight gives it, and with the one that was chosen on training instances."""
+    mine, trunk = seen[RULES[rule]], seen["fprm"]
+    best = {split: max(s.accuracy for s in sweep(trunk[split], "fixed depth")) for split in SPLITS}
+    swept = {split: sweep(mine[split], rule) for split in SPLITS}
+    hindsight = {split: cheapest(swept[split], best[split] - SLACK) for split in SPLITS}
+    chosen = cheapest(swept["train"], best["train"] - SLACK) or max(swept["train"], key=lambda s: s.accuracy)
+    if rule in ORACLES:
+        chosen = swept["train"][0]
+    return {
+        "best fixed accuracy": best,
+        "hindsight": {split: None if each is None else asdict(each) for split, each in hindsight.items()},
+        "chosen": {split: asdict(apply(mine[split], rule, chosen.setting)) for split in SPLITS},
+        "sweep": [[s.setting, s.accuracy, s.loops] for s in swept["test"]],
+    }
+
+
+def _recipe(recipe: str, each: dict[str, Curves]) -> dict[str, Any]:
+    """Accuracy of a trained model after all loops, and with its own rule as it was trained to use it."""
+    own = {"trm": ("TRM's head", 0.5), "act_scratch": ("ACT", 0.01), "act": ("ACT", 0.01), "fprm": ("fixed point", 0.1)}
+    found: dict[str, Any] = {split: {"at cap": float(curve.right[-1].mean())} for split, curve in each.items()}
+    for split, curve in each.items():
+        if recipe in own:
+            found[split]["own rule"] = asdict(apply(curve, *own[recipe]))
+        found[split]["best"] = float(curve.right.mean(1).max())
+    return found
+
+
+def _hardness(task: Task, curve: Curves) -> dict[str, Any]:
+    """How mixed the test is: quartiles of hardness, and of the loops after which the answer is first right."""
+    ever = curve.right.any(0)
+    first = (curve.right.argmax(0) + 1)[ever]
+    found = {
+        "hardness": [float(q) for q in np.quantile(curve.hardness, [0, 0.25, 0.5, 0.75, 1])],
+        "first right": [float(q) for q in np.quantile(first, [0, 0.25, 0.5, 0.75, 1])] if len(first) else [],
+    }
+    owner = getattr(task.draw, "__self__", None)
+    if isinstance(owner, SudokuTask):
+        for split in SPLITS:
+            counts = Counter(str(needed) for needed in owner.hardness(split))
+            found[f"rounds, {split}"] = dict(sorted(counts.items()))
+    return found
