@@ -210,7 +210,7 @@ def _teach_gate(model: Block, task: Task, seed: int, plan: Plan) -> None:
     loops, seen = plan.window * plan.windows, []
     with torch.no_grad():
         for size in task.sizes:
-            batch, sees = task.draw("train", max(32, 384 // len(task.sizes)), size, rng), task.sees(size)
+            batch, sees = task.draw("train", max(8, 8 * plan.batch // len(task.sizes)), size, rng), task.sees(size)
             each = list(states(model, batch, sees, loops))
             pooled = torch.stack([F.rms_norm(state, state.shape[-1:]).mean(1) for state in each])
             seen.append((pooled, torch.stack([nats(model.read(state), batch.labels) for state in each])))
