@@ -61,6 +61,11 @@ class Curves:
         scores = {name[len(mark) :]: arrays[name] for name in arrays if name.startswith(mark)}
         return Curves(*(arrays[prefix + name] for name in ("right", "nats")), scores, arrays[f"{prefix}hardness"])
 
+    def take(self, chosen: np.ndarray) -> Curves:
+        """Some of the instances."""
+        scores = {rule: each[:, chosen] for rule, each in self.scores.items()}
+        return Curves(self.right[:, chosen], self.nats[:, chosen], scores, self.hardness[chosen])
+
     @staticmethod
     def join(parts: list[Curves]) -> Curves:
         def along(each: list[np.ndarray]) -> np.ndarray:
@@ -164,8 +169,8 @@ class Score:
     tells: float  # AUROC of "stopped sooner" for "right"; NaN if all are right or all wrong
 
 
-def apply(curve: Curves, rule: str, setting: float) -> Score:
-    """Stop every instance at the first loop whose score is below the setting."""
+def apply(curve: Curves, rule: str, setting: float | np.ndarray) -> Score:
+    """Stop every instance at the first loop whose score is below the setting, or below its own of (N,) settings."""
     cap = len(curve.right)
     below = score_of(curve, rule) < setting
     stops = below.any(0)
@@ -176,7 +181,7 @@ def apply(curve: Curves, rule: str, setting: float) -> Score:
         return float(right[where].mean()) if where.any() else float("nan")
 
     return Score(
-        float(setting),
+        float(np.mean(setting)),
         float(right.mean()),
         float((at + 1).mean()),
         float(stops.mean()),

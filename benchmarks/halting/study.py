@@ -16,7 +16,7 @@ from halting.measuring import ORACLES, RULES, SLACK, Curves, apply, cheapest, cu
 from halting.tasks import Batch, SudokuTask, Task, tasks
 from halting.training import BASELINES, BRANCHES, Plan, train
 
-SPLITS = ("train", "test", "shifted")  # settings are chosen on instances drawn as in training
+SPLITS = ("train", "test", "shifted")
 TOLERANCES = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005)
 BASELINE_TASKS = ("sudoku6",)
 CAPS = {"sudoku4": 12, "sudoku6": 24, "maze": 32, "addition": 20, "a5": 24}
@@ -38,15 +38,10 @@ def workload(task: Task, split: str, count: int, seed: int) -> list[Batch]:
 
 
 def study(name: str, seed: int, plan: Plan, sizes: Sizes, folder: Path) -> dict[str, Any]:
-    """Everything about one task and seed; read from disk if it was done before."""
-    path = folder / f"{name}-seed{seed}-figures.json"
+    """Everything about one task and seed; what takes long is read from disk if it was done before."""
+    torch.set_num_threads(1)
     task, cap = tasks(folder / "puzzles", sizes.base)[name], sizes.caps[name]
     facts = json.loads(json.dumps({"plan": asdict(plan), "sizes": asdict(sizes), "effort": task.effort}))
-    if path.exists():
-        kept = json.loads(path.read_text())
-        if kept["facts"] == facts:
-            return kept
-    torch.set_num_threads(1)
     fewer = {"test": 1, "train": 2, "shifted": 4}
     work = {split: workload(task, split, sizes.instances // fewer[split], seed=9) for split in SPLITS}
     recipes = [*BRANCHES, "posthoc", *(BASELINES if name in BASELINE_TASKS else ())]
@@ -56,22 +51,36 @@ def study(name: str, seed: int, plan: Plan, sizes: Sizes, folder: Path) -> dict[
         seen[recipe] = _kept_curves(
             folder / "curves" / f"{name}-{recipe}-seed{seed}.npz", facts, models[recipe], work, task, recipe, cap
         )
-    found: dict[str, Any] = {"facts": facts, "task": name, "seed": seed, "cap": cap}
-    found["rules"] = {rule: _rule(rule, seen) for rule in RULES}
     trunk = seen["fprm"]
-    found["curve"] = {
-        split: {str(tol): asdict(apply(trunk[split], "fixed point", tol)) for tol in TOLERANCES} for split in SPLITS
+    return {
+        "task": name,
+        "seed": seed,
+        "cap": cap,
+        "rules": {rule: rule_figures(seen[RULES[rule]], trunk, rule) for rule in RULES},
+        "curve": {
+            split: {str(tol): asdict(apply(trunk[split], "fixed point", tol)) for tol in TOLERANCES} for split in SPLITS
+        },
+        "recipes": {recipe: _recipe(recipe, each) for recipe, each in seen.items()},
+        "by visible difficulty": by_group(trunk["test"], groups(work["test"])),
+        "hardness": _hardness(task, trunk["test"]),
+        **_checks(folder / f"{name}-seed{seed}-checks.json", facts, task, models["fprm"], work, cap, seed),
     }
-    found["solver"] = {split: solver(models["fprm"], work[split], task, cap) for split in SPLITS}
-    largest = {split: work[split][-1] for split in SPLITS}
+
+
+def _checks(
+    path: Path, facts: dict[str, Any], task: Task, model: Block, work: dict[str, list[Batch]], cap: int, seed: int
+) -> dict[str, Any]:
+    """What needs the model once more: FPRM's damped solver, and the blind controls."""
+    if path.exists():
+        kept = json.loads(path.read_text())
+        if kept.pop("facts") == facts:
+            return kept
+    found = {"solver": {split: solver(model, work[split], task, cap) for split in SPLITS}}
     torch.manual_seed(seed)
-    untrained = Block(task, plan.width)
-    found["controls"] = controls(task, models["fprm"], untrained, largest["train"], largest["test"], cap)
-    found["recipes"] = {recipe: _recipe(recipe, each) for recipe, each in seen.items()}
-    found["hardness"] = _hardness(task, trunk["test"])
-    path.parent.mkdir(parents=True, exist_ok=True)
+    untrained = Block(task, model.width)
+    found["controls"] = controls(task, model, untrained, work["train"][-1], work["test"][-1], cap)
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(found))
+    temporary.write_text(json.dumps({"facts": facts, **found}))
     temporary.replace(path)
     return found
 
@@ -93,20 +102,62 @@ def _kept_curves(
     return found
 
 
-def _rule(rule: str, seen: dict[str, dict[str, Curves]]) -> dict[str, Any]:
-    """A rule with the setting that hindsight gives it, and with the one that was chosen on training instances."""
-    mine, trunk = seen[RULES[rule]], seen["fprm"]
+def rule_figures(mine: dict[str, Curves], trunk: dict[str, Curves], rule: str) -> dict[str, Any]:
+    """A rule with the setting that hindsight gives it, and with settings chosen on other instances.
+
+    On either half of the test the setting is the other half's: the fewest loops at which the rule is as accurate there
+    as the best fixed depth. Shifted instances get the whole test's.
+    """
     best = {split: max(s.accuracy for s in sweep(trunk[split], "fixed depth")) for split in SPLITS}
-    swept = {split: sweep(mine[split], rule) for split in SPLITS}
-    hindsight = {split: cheapest(swept[split], best[split] - SLACK) for split in SPLITS}
-    chosen = cheapest(swept["train"], best["train"] - SLACK) or max(swept["train"], key=lambda s: s.accuracy)
-    if rule in ORACLES:
-        chosen = swept["train"][0]
+    swept = sweep(mine["test"], rule)
+    hindsight = cheapest(swept, best["test"] - SLACK)
+    halves = [np.arange(len(mine["test"].hardness)) % 2 == half for half in (0, 1)]
+    crossed = np.empty(len(halves[0]))
+    for half, other in (halves, halves[::-1]):
+        crossed[other] = choose(mine["test"].take(half), trunk["test"].take(half), rule)
+    whole = choose(mine["test"], trunk["test"], rule)
     return {
         "best fixed accuracy": best,
-        "hindsight": {split: None if each is None else asdict(each) for split, each in hindsight.items()},
-        "chosen": {split: asdict(apply(mine[split], rule, chosen.setting)) for split in SPLITS},
-        "sweep": [[s.setting, s.accuracy, s.loops] for s in swept["test"]],
+        "hindsight": None if hindsight is None else asdict(hindsight),
+        "chosen": {
+            "test": asdict(apply(mine["test"], rule, crossed)),
+            "shifted": asdict(apply(mine["shifted"], rule, whole)),
+        },
+        "sweep": [[s.setting, s.accuracy, s.loops] for s in swept],
+    }
+
+
+def choose(mine: Curves, trunk: Curves, rule: str) -> float:
+    """The setting with the fewest loops that is as accurate as the best fixed depth; the most accurate if none is."""
+    swept = sweep(mine, rule)
+    if rule in ORACLES:
+        return swept[0].setting
+    best = max(s.accuracy for s in sweep(trunk, "fixed depth"))
+    found = cheapest(swept, best) or min(swept, key=lambda s: (-s.accuracy, s.loops))
+    return found.setting
+
+
+def groups(batches: list[Batch]) -> np.ndarray:
+    """(N,) what one sees of an instance's difficulty before solving it: its size, or the quarter of its blanks."""
+    if len(batches) > 1:
+        return np.concatenate([np.full(len(batch.ids), batch.size) for batch in batches])
+    hardness = batches[0].hardness.numpy()
+    return np.searchsorted(np.quantile(hardness, [0.25, 0.5, 0.75]), hardness)
+
+
+def by_group(curve: Curves, group: np.ndarray) -> dict[str, float]:
+    """The best fixed depth of each group: what looking at the difficulty is worth without looking at the state."""
+    found = []
+    for each in np.unique(group):
+        part = curve.take(group == each)
+        swept = sweep(part, "fixed depth")
+        chosen = cheapest(swept, max(s.accuracy for s in swept) - SLACK)
+        assert chosen is not None
+        found.append((len(part.hardness), chosen.accuracy, chosen.loops))
+    counts, accuracies, loops = np.array(found).T
+    return {
+        "accuracy": float(np.average(accuracies, weights=counts)),
+        "loops": float(np.average(loops, weights=counts)),
     }
 
 

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # where a ben
 
 from halting.block import LAYERS, Block, is_right, run, states
 from halting.measuring import Curves, apply, auroc, cheapest, curves, score_of, settings, sweep
+from halting.study import by_group, choose, groups, rule_figures
 from halting.tasks import Batch, tasks
 from halting.training import Plan, Pool, residual, train, trm_cycle
 
@@ -173,3 +174,50 @@ def test_curves_come_back_from_disk(model, batch, maze, tmp_path):
     back = Curves.of_arrays(np.load(tmp_path / "kept.npz"), "test/")
     assert all(np.array_equal(a, b) for a, b in zip(curve.arrays("").values(), back.arrays("").values(), strict=True))
     assert len(list(states(model, batch, maze.sees(4), 3))) == len(back.right)
+
+
+def stopping_curve(right: np.ndarray, settled: np.ndarray) -> Curves:
+    """The fixed point's score falls from 1 to 0 at the loop ``settled`` (N,), counted from 1."""
+    loops = np.arange(1, len(right) + 1)[:, None]
+    score = np.where(loops >= settled, 0.1, 1.0)
+    return Curves(right, 1.0 - right, {"fixed point": score}, np.zeros(right.shape[1]))
+
+
+def test_settings_come_from_the_other_half_and_the_rule_that_knows_needs_fewer_loops():
+    rng = np.random.default_rng(0)
+    needed = rng.integers(1, 9, size=400)
+    right = np.arange(1, 11)[:, None] >= needed
+    curve = stopping_curve(right, needed)
+    each = dict.fromkeys(("train", "test", "shifted"), curve)
+    figures = {rule: rule_figures(each, each, rule)["chosen"]["test"] for rule in ("fixed point", "fixed depth")}
+    assert figures["fixed point"]["accuracy"] == figures["fixed depth"]["accuracy"] == 1.0
+    assert figures["fixed point"]["loops"] == pytest.approx(needed.mean())
+    assert figures["fixed depth"]["loops"] == 8.0
+
+
+def test_a_rule_that_knows_nothing_gains_nothing_on_other_instances():
+    """The blind control: a score that has nothing to do with the instance."""
+    rng = np.random.default_rng(1)
+    needed = rng.integers(1, 9, size=400)
+    loops = np.arange(1, 11)[:, None]
+    curve = stopping_curve(loops >= needed, needed)
+    curve.scores["fixed point"] = rng.random(400) - 0.1 * loops
+    each = dict.fromkeys(("train", "test", "shifted"), curve)
+    blind, fixed = (rule_figures(each, each, rule)["chosen"]["test"] for rule in ("fixed point", "fixed depth"))
+    assert blind["accuracy"] == pytest.approx(fixed["accuracy"], abs=0.02) and blind["loops"] > 0.98 * fixed["loops"]
+
+
+def test_a_setting_is_not_chosen_below_the_best_fixed_depth():
+    right = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]], dtype=bool)
+    curve = stopping_curve(right, np.array([1, 2, 3, 3]))
+    assert apply(curve, "fixed point", choose(curve, curve, "fixed point")).accuracy == 0.75
+
+
+def test_what_shows_beforehand_makes_groups_with_a_depth_each(batch):
+    three = [batch.take(slice(0, 2)), Batch(5, batch.ids[:3], batch.labels[:3], batch.hardness[:3])]
+    assert groups(three).tolist() == [4, 4, 5, 5, 5]
+    quarters = groups([Batch(4, batch.ids[:8], batch.labels[:8], torch.arange(8))])
+    assert quarters.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    right = np.arange(1, 7)[:, None] >= np.array([1, 1, 4, 4, 4])
+    found = by_group(stopping_curve(right, np.ones(5)), np.array([0, 0, 1, 1, 1]))
+    assert found == {"accuracy": 1.0, "loops": (2 * 1 + 3 * 4) / 5}
