@@ -23,6 +23,7 @@ from vpo.looped import Acceleration, FixedPoint, KLExit, LatentDifference
 from vpo.looped.depth import LoopCall, LoopStep
 
 SLACK = 0.005  # of accuracy, within which two are called equal
+UNROLLED = "fixed point, unrolled"  # on a model trained through unrolled loops, beside that model's own fixed depths
 #: Rule -> the recipe of its model. "argmin CE" sees the answer, and no rule can.
 RULES = {
     "fixed depth": "fprm",
@@ -34,6 +35,7 @@ RULES = {
     "gate, entropy": "loopwm",
     "PonderNet": "ponder",
     "ACT": "act",
+    UNROLLED: "loopwm",
     "oracle: argmin CE": "fprm",
     "oracle: first right": "fprm",
 }
@@ -148,6 +150,7 @@ def score_of(curve: Curves, rule: str) -> np.ndarray:
     if rule == "oracle: first right":
         return 1.0 - curve.right
     keys = {"gate, post hoc": "gate", "gate, entropy": "gate now", "PonderNet": "gate", "TRM's head": "gate now"}
+    keys[UNROLLED] = "fixed point"
     return curve.scores[keys.get(rule, rule)]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from halting.block import Block
 from halting.controls import controls
-from halting.measuring import ORACLES, RULES, SLACK, Curves, apply, cheapest, curves, solver, sweep
+from halting.measuring import ORACLES, RULES, SLACK, UNROLLED, Curves, apply, cheapest, curves, solver, sweep
 from halting.tasks import Batch, SudokuTask, Task, tasks
 from halting.training import BASELINES, BRANCHES, Plan, train
 
@@ -56,7 +56,9 @@ def study(name: str, seed: int, plan: Plan, sizes: Sizes, folder: Path) -> dict[
         "task": name,
         "seed": seed,
         "cap": cap,
-        "rules": {rule: rule_figures(seen[RULES[rule]], trunk, rule) for rule in RULES},
+        "rules": {
+            rule: rule_figures(seen[RULES[rule]], seen["loopwm"] if rule == UNROLLED else trunk, rule) for rule in RULES
+        },
         "curve": {
             split: {str(tol): asdict(apply(trunk[split], "fixed point", tol)) for tol in TOLERANCES} for split in SPLITS
         },
@@ -102,20 +104,22 @@ def _kept_curves(
     return found
 
 
-def rule_figures(mine: dict[str, Curves], trunk: dict[str, Curves], rule: str) -> dict[str, Any]:
+def rule_figures(mine: dict[str, Curves], beside: dict[str, Curves], rule: str) -> dict[str, Any]:
     """A rule with the setting that hindsight gives it, and with settings chosen on other instances.
+
+    ``beside`` is the model whose fixed depths it is compared with: FPRM's, but for a rule on another trunk.
 
     On either half of the test the setting is the other half's: the fewest loops at which the rule is as accurate there
     as the best fixed depth. Shifted instances get the whole test's.
     """
-    best = {split: max(s.accuracy for s in sweep(trunk[split], "fixed depth")) for split in SPLITS}
+    best = {split: max(s.accuracy for s in sweep(beside[split], "fixed depth")) for split in SPLITS}
     swept = sweep(mine["test"], rule)
     hindsight = cheapest(swept, best["test"] - SLACK)
     halves = [np.arange(len(mine["test"].hardness)) % 2 == half for half in (0, 1)]
     crossed = np.empty(len(halves[0]))
     for half, other in (halves, halves[::-1]):
-        crossed[other] = choose(mine["test"].take(half), trunk["test"].take(half), rule)
-    whole = choose(mine["test"], trunk["test"], rule)
+        crossed[other] = choose(mine["test"].take(half), beside["test"].take(half), rule)
+    whole = choose(mine["test"], beside["test"], rule)
     return {
         "best fixed accuracy": best,
         "hindsight": None if hindsight is None else asdict(hindsight),
@@ -124,15 +128,16 @@ def rule_figures(mine: dict[str, Curves], trunk: dict[str, Curves], rule: str) -
             "shifted": asdict(apply(mine["shifted"], rule, whole)),
         },
         "sweep": [[s.setting, s.accuracy, s.loops] for s in swept],
+        "fixed depths": [[s.accuracy, s.loops] for s in sweep(beside["test"], "fixed depth")],
     }
 
 
-def choose(mine: Curves, trunk: Curves, rule: str) -> float:
+def choose(mine: Curves, beside: Curves, rule: str) -> float:
     """The setting with the fewest loops that is as accurate as the best fixed depth; the most accurate if none is."""
     swept = sweep(mine, rule)
     if rule in ORACLES:
         return swept[0].setting
-    best = max(s.accuracy for s in sweep(trunk, "fixed depth"))
+    best = max(s.accuracy for s in sweep(beside, "fixed depth"))
     found = cheapest(swept, best) or min(swept, key=lambda s: (-s.accuracy, s.loops))
     return found.setting
 

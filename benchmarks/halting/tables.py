@@ -27,9 +27,9 @@ def rules_table(task: str, results: Results) -> None:
         f"\n{task}, seeds {seeds}, cap {cap}: every rule with the setting chosen on the other half of the test, there"
     )
     print(f"as accurate as the best fixed depth; by hindsight, the fewest loops within {SLACK:.1%} of the best")
-    head = f"{'rule':20} {'test: solved':>15} {'loops':>14} {'by hindsight':>14} {'stop tells':>11} {'right if':>9}"
+    head = f"{'rule':22} {'test: solved':>15} {'loops':>14} {'by hindsight':>14} {'stop tells':>11} {'right if':>9}"
     print(head + f" {'right':>7} {'shifted: solved':>16} {'loops':>14} {'best fixed':>11}")
-    print(f"{'':20} {'':>15} {'':>14} {'':>14} {'(AUROC)':>11} {'stopped':>9} {'at cap':>7}")
+    print(f"{'':22} {'':>15} {'':>14} {'':>14} {'(AUROC)':>11} {'stopped':>9} {'at cap':>7}")
     for rule in RULES:
         each = [r["rules"][rule] for r in results]
         test, shifted = ([e["chosen"][split] for e in each] for split in ("test", "shifted"))
@@ -42,7 +42,7 @@ def rules_table(task: str, results: Results) -> None:
             return f"{statistics.fmean(known):.3f}" if known else "-"
 
         print(
-            f"{rule:20} {_over([s['accuracy'] for s in test]):>15} {_over([s['loops'] for s in test]):>14} "
+            f"{rule:22} {_over([s['accuracy'] for s in test]):>15} {_over([s['loops'] for s in test]):>14} "
             f"{hindsight:>14} {plain('tells', test):>11} {plain('right_if_stopped', test):>9} "
             f"{plain('right_at_cap', test):>7} {_over([s['accuracy'] for s in shifted]):>16} "
             f"{_over([s['loops'] for s in shifted]):>14} "
@@ -101,9 +101,9 @@ def ratio(results: Results, rule: str) -> float:
         return float("nan")
     shares = []
     for result, score in zip(results, mine, strict=True):
-        depths = result["rules"]["fixed depth"]["sweep"]
-        enough = min(score["accuracy"] - SLACK, max(accuracy for _, accuracy, _ in depths)) - 1e-9
-        shares.append(score["loops"] / min(loops for _, accuracy, loops in depths if accuracy >= enough))
+        depths = result["rules"][rule]["fixed depths"]
+        enough = min(score["accuracy"] - SLACK, max(accuracy for accuracy, _ in depths)) - 1e-9
+        shares.append(score["loops"] / min(loops for accuracy, loops in depths if accuracy >= enough))
     return statistics.fmean(shares)
 
 
@@ -140,8 +140,8 @@ def targets_of(by_task: dict[str, Results]) -> list[Target]:
 def others(by_task: dict[str, Results]) -> None:
     """Every rule's loops against the best fixed depth."""
     print("\nloops / those of the smallest fixed depth as accurate (-: over .5 points below the best)")
-    print(f"{'rule':20}" + "".join(f"{task:>10}" for task in by_task))
+    print(f"{'rule':22}" + "".join(f"{task:>10}" for task in by_task))
     for rule in RULES:
         if rule not in ("fixed depth", *ORACLES):
             shares = [ratio(results, rule) for results in by_task.values()]
-            print(f"{rule:20}" + "".join(f"{'-' if math.isnan(s) else f'{s:.2f}':>10}" for s in shares))
+            print(f"{rule:22}" + "".join(f"{'-' if math.isnan(s) else f'{s:.2f}':>10}" for s in shares))
