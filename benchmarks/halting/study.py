@@ -41,7 +41,7 @@ def study(name: str, seed: int, plan: Plan, sizes: Sizes, folder: Path) -> dict[
     """Everything about one task and seed; what takes long is read from disk if it was done before."""
     torch.set_num_threads(1)
     task, cap = tasks(folder / "puzzles", sizes.base)[name], sizes.caps[name]
-    facts = json.loads(json.dumps({"plan": asdict(plan), "sizes": asdict(sizes), "effort": task.effort}))
+    facts = _facts(task, plan, sizes)
     fewer = {"test": 1, "train": 2, "shifted": 4}
     work = {split: workload(task, split, sizes.instances // fewer[split], seed=9) for split in SPLITS}
     recipes = [*BRANCHES, "posthoc", *(BASELINES if name in BASELINE_TASKS else ())]
@@ -67,6 +67,18 @@ def study(name: str, seed: int, plan: Plan, sizes: Sizes, folder: Path) -> dict[
         "hardness": _hardness(task, trunk["test"]),
         **_checks(folder / f"{name}-seed{seed}-checks.json", facts, task, models["fprm"], work, cap, seed),
     }
+
+
+def _facts(task: Task, plan: Plan, sizes: Sizes) -> dict[str, Any]:
+    """What kept figures must have been made with."""
+    return json.loads(json.dumps({"plan": asdict(plan), "sizes": asdict(sizes), "effort": task.effort}))
+
+
+def is_done(name: str, seed: int, plan: Plan, sizes: Sizes, folder: Path) -> bool:
+    """Whether a study has been run to its end, so that its figures are there in seconds."""
+    path = folder / f"{name}-seed{seed}-checks.json"  # written last
+    facts = _facts(tasks(folder / "puzzles", sizes.base)[name], plan, sizes)
+    return path.exists() and json.loads(path.read_text())["facts"] == facts
 
 
 def _checks(

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # where a ben
 
 from halting.block import LAYERS, Block, is_right, run, states
 from halting.measuring import Curves, apply, auroc, cheapest, curves, score_of, settings, sweep
-from halting.study import by_group, choose, groups, rule_figures
+from halting.study import Sizes, by_group, choose, groups, is_done, rule_figures, study
 from halting.tasks import Batch, tasks
 from halting.training import Plan, Pool, residual, train, trm_cycle
 
@@ -221,3 +221,17 @@ def test_what_shows_beforehand_makes_groups_with_a_depth_each(batch):
     right = np.arange(1, 7)[:, None] >= np.array([1, 1, 4, 4, 4])
     found = by_group(stopping_curve(right, np.ones(5)), np.array([0, 0, 1, 1, 1]))
     assert found == {"accuracy": 1.0, "loops": (2 * 1 + 3 * 4) / 5}
+
+
+@pytest.mark.slow
+def test_a_study_is_done_once_and_gives_the_same_again(tmp_path):
+    plan = Plan(updates=4, batch=6, width=16, gate_updates=2, unrolled=4)
+    job = ("addition", 0, plan, Sizes(20, 8, {"addition": 4}), tmp_path)
+    assert not is_done(*job)
+    first = study(*job)
+    assert is_done(*job)
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    again = study(*job)
+    assert repr(again) == repr(first)  # NaN is NaN
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == kept
+    assert not is_done("addition", 1, *job[2:]) and not is_done(*job[:3], Sizes(40, 8, {"addition": 4}), tmp_path)
