@@ -59,6 +59,10 @@ def study(name: str, seed: int, plan: Plan, sizes: Sizes, folder: Path) -> dict[
         "rules": {
             rule: rule_figures(seen[RULES[rule]], seen["loopwm"] if rule == UNROLLED else trunk, rule) for rule in RULES
         },
+        "fixed depths": {
+            recipe: [round(s.accuracy, 4) for s in sweep(seen[recipe]["test"], "fixed depth")]
+            for recipe in ("fprm", "loopwm")
+        },
         "curve": {
             split: {str(tol): asdict(apply(trunk[split], "fixed point", tol)) for tol in TOLERANCES} for split in SPLITS
         },
@@ -139,8 +143,7 @@ def rule_figures(mine: dict[str, Curves], beside: dict[str, Curves], rule: str) 
             "test": asdict(apply(mine["test"], rule, crossed)),
             "shifted": asdict(apply(mine["shifted"], rule, whole)),
         },
-        "sweep": [[s.setting, s.accuracy, s.loops] for s in swept],
-        "fixed depths": [[s.accuracy, s.loops] for s in sweep(beside["test"], "fixed depth")],
+        "sweep": [f"{s.setting:.4g}: {s.accuracy:.4f} in {s.loops:.2f}" for s in swept[::3]],
     }
 
 
