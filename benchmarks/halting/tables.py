@@ -136,7 +136,9 @@ def targets_of(by_task: dict[str, Results]) -> list[Target]:
                         100 * (r["recipes"]["fprm"][split]["at cap"] - r["recipes"][other][split]["best"])
                         for r in results
                     )
-                    found.append(Target(f"{task}, {split}: points that FPRM solves beyond {other}", lead, 0.0))
+                    found.append(
+                        Target(f"{task}, {split}: points that FPRM solves beyond {other}", round(lead, 6), 0.0)
+                    )
     return found
 
 
