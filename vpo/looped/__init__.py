@@ -13,12 +13,14 @@ from vpo.looped.cache import LoopedCache, cache_bytes
 from vpo.looped.config import LoopedConfig
 from vpo.looped.depth import (
     ACT,
+    Acceleration,
     DepthPolicy,
     DepthTrace,
     FixedDepth,
     FixedPoint,
     HaltReason,
     KLExit,
+    LatentDifference,
     LearnedGate,
     RandomDepth,
     Replay,
@@ -33,12 +35,14 @@ AutoModelForCausalLM.register(LoopedConfig, LoopedForCausalLM, exist_ok=True)
 
 __all__ = [
     "ACT",
+    "Acceleration",
     "DepthPolicy",
     "DepthTrace",
     "FixedDepth",
     "FixedPoint",
     "HaltReason",
     "KLExit",
+    "LatentDifference",
     "LearnedGate",
     "LoopedCache",
     "LoopedCausalLMOutput",

@@ -5,7 +5,17 @@ from __future__ import annotations
 import torch
 from transformers import LlamaConfig, Qwen2Config, Qwen3Config
 
-from vpo.looped import ACT, FixedDepth, FixedPoint, KLExit, LearnedGate, LoopedConfig, LoopedForCausalLM
+from vpo.looped import (
+    ACT,
+    Acceleration,
+    FixedDepth,
+    FixedPoint,
+    KLExit,
+    LatentDifference,
+    LearnedGate,
+    LoopedConfig,
+    LoopedForCausalLM,
+)
 
 SIZES = {
     "vocab_size": 31,
@@ -30,6 +40,8 @@ ADAPTIVE = {
     "sigmoid": LearnedGate(0.5, cap=6, min_loops=2, rule="sigmoid"),
     "act": ACT(cap=5),
     "kl": KLExit(0.01, cap=5),
+    "latent": LatentDifference(0.6, cap=6),
+    "acceleration": Acceleration(0.9, cap=6, hits=1),
 }
 POLICIES = {**ADAPTIVE, "fixed": FixedDepth(3)}
 

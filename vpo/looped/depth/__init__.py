@@ -10,11 +10,13 @@ from vpo.looped.depth.fixed import FixedDepth, RandomDepth, Replay
 from vpo.looped.depth.fixed_point import FixedPoint
 from vpo.looped.depth.kl import KLExit
 from vpo.looped.depth.learned import ACT, LearnedGate
+from vpo.looped.depth.motion import Acceleration, LatentDifference
 from vpo.looped.depth.policy import DepthPolicy, Halter, LoopCall, LoopStep, to_dict
 from vpo.looped.depth.trace import DepthTrace, HaltReason
 
 __all__ = [
     "ACT",
+    "Acceleration",
     "DepthPolicy",
     "DepthTrace",
     "FixedDepth",
@@ -22,6 +24,7 @@ __all__ = [
     "HaltReason",
     "Halter",
     "KLExit",
+    "LatentDifference",
     "LearnedGate",
     "LoopCall",
     "LoopStep",
@@ -33,7 +36,10 @@ __all__ = [
     "to_dict",
 ]
 
-POLICIES: dict[str, Any] = {cls.kind: cls for cls in (FixedDepth, RandomDepth, FixedPoint, LearnedGate, ACT, KLExit)}
+POLICIES: dict[str, Any] = {
+    cls.kind: cls
+    for cls in (FixedDepth, RandomDepth, FixedPoint, LatentDifference, Acceleration, LearnedGate, ACT, KLExit)
+}
 
 
 def as_policy(value: DepthPolicy | Mapping[str, Any]) -> DepthPolicy:

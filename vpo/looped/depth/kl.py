@@ -50,7 +50,8 @@ class _KLHalter(Halter):
         self._last: Tensor | None = None
 
     @torch.no_grad()
-    def decide(self, step: LoopStep, residual: Tensor) -> tuple[Tensor, HaltReason]:
+    def score(self, step: LoopStep) -> Tensor:
+        """(B, T) nats that are compared with the threshold; call it once a loop. Infinite after the first."""
         if step.readout is None:
             raise ValueError(
                 "KLExit compares next-token distributions, and the backbone was called without a head: call "
@@ -59,6 +60,10 @@ class _KLHalter(Halter):
         # A token that has stopped keeps its state in `new`, so its neighbours read it as they will when decoding.
         now = step.readout(step.new).log_softmax(-1)
         last, self._last = self._last, now
-        if last is None or step.loop + 1 < self.policy.min_loops:
-            return torch.zeros_like(step.active), HaltReason.CONVERGED
-        return (now.exp() * (now - last)).sum(-1) < self.policy.threshold, HaltReason.CONVERGED
+        if last is None:
+            return torch.full(step.active.shape, torch.inf, device=now.device)
+        return (now.exp() * (now - last)).sum(-1)
+
+    def decide(self, step: LoopStep, residual: Tensor) -> tuple[Tensor, HaltReason]:
+        stop = (self.score(step) < self.policy.threshold) & (step.loop + 1 >= self.policy.min_loops)
+        return stop, HaltReason.CONVERGED

@@ -5,6 +5,8 @@ Shape letters: R loops, B sequences, T tokens.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -43,6 +45,36 @@ def expected_loss(loop_losses: Tensor, gate_logits: Tensor, mask: Tensor, beta: 
     share = exit_distribution(gate_logits)
     entropy = -(share * share.clamp(min=1e-12).log()).sum(0)
     return _mean((share * loop_losses).sum(0) - beta * entropy, mask)
+
+
+def pondering_loss(
+    loop_losses: Tensor, gate_logits: Tensor, mask: Tensor, beta: float = 0.01, prior: float = 0.2
+) -> Tensor:
+    """Expected loss plus ``beta`` times KL(exits || geometric prior): PonderNet (Banino et al., 2107.05407).
+
+    The prior pulls towards about ``1 / prior`` loops, where the entropy of :func:`expected_loss` pulls towards all
+    depths alike. PonderNet leaves by a throw of the gate; deterministic halting (``LearnedGate``) reads the same gate.
+
+    Args:
+        loop_losses: (R, B, T) loss of each token after each loop.
+        gate_logits: (R, B, T).
+        mask: (B, T) tokens that count.
+        beta: Weight of the divergence, 0 or more.
+        prior: Chance of leaving at each loop under the prior, in (0, 1); cut off after R loops and renormalized.
+
+    Returns:
+        Mean over the tokens of ``mask``.
+
+    Raises:
+        ValueError: ``prior`` is out of its range.
+    """
+    if not 0 < prior < 1:
+        raise ValueError(f"prior is {prior}: expected a chance strictly between 0 and 1, 1 over the loops to expect.")
+    share = exit_distribution(gate_logits)
+    loops = torch.arange(len(share), device=share.device, dtype=share.dtype)
+    geometric = (loops * math.log1p(-prior)).log_softmax(0).view(-1, 1, 1)
+    divergence = (share * (share.clamp(min=1e-12).log() - geometric)).sum(0)
+    return _mean((share * loop_losses).sum(0) + beta * divergence, mask)
 
 
 def improvement_loss(

@@ -100,7 +100,7 @@ class Halter:
         included. A state that keeps growing makes the change *relative to itself* fall like 1/t while it settles
         nowhere; relative to where it began, the change does not fall. ``"current"`` is FPRM's own formula (2606.18206).
         """
-        change, size = _size(new - old, self.norm), _size(new, self.norm)
+        change, size = state_size(new - old, self.norm), state_size(new, self.norm)
         if self.reference == "smallest":
             self._smallest = size if self._smallest is None else torch.minimum(self._smallest, size)
             size = self._smallest
@@ -151,7 +151,7 @@ class Halter:
         return step.new
 
 
-def _size(state: Tensor, norm: Norm) -> Tensor:
+def state_size(state: Tensor, norm: Norm) -> Tensor:
     """(B, T, H) -> (B, T), in fp32 or wider: half precision cannot tell a change of under one per cent from none."""
     wide = state if state.dtype == torch.float64 else state.float()
     return wide.abs().amax(-1) if norm == "max" else wide.square().mean(-1).sqrt()

@@ -9,7 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpo.looped.depth.losses import exit_distribution, expected_loss, gate_entropy, improvement_loss, ponder_cost
+from vpo.looped.depth.losses import (
+    exit_distribution,
+    expected_loss,
+    gate_entropy,
+    improvement_loss,
+    ponder_cost,
+    pondering_loss,
+)
 
 
 def gates(loops, seed=0, scale=2.0):
@@ -45,7 +52,7 @@ def test_only_tokens_of_the_mask_count():
     mask = torch.tensor([[True, False, True], [False, False, False]])
     changed = losses.clone()
     changed[:, ~mask] = 1e6
-    for loss in (expected_loss, improvement_loss):
+    for loss in (expected_loss, improvement_loss, pondering_loss):
         assert loss(losses, logits, mask) == loss(changed, logits, mask)
     assert torch.isfinite(expected_loss(losses, logits, torch.zeros(2, 3)))
 
@@ -85,3 +92,32 @@ def test_gate_entropy_and_ponder_cost_by_hand():
     assert cost.item() == pytest.approx((2.0 + 3.25) / 2)
     cost.backward()
     assert rest.grad.tolist() == [[0.5, 0.5]]
+
+
+@given(loops=st.integers(1, 6), seed=st.integers(0, 100), prior=st.floats(0.05, 0.95), beta=st.floats(0.0, 1.0))
+def test_the_pondering_loss_is_its_definition_in_plain_loops(loops, seed, prior, beta):
+    logits, losses = gates(loops, seed), gates(loops, seed + 1).abs()
+    share = exit_distribution(logits)
+    weights = [prior * (1 - prior) ** t for t in range(loops)]
+    expected = 0.0
+    for place in [(b, t) for b in range(2) for t in range(3)]:
+        for loop in range(loops):
+            p = share[loop][place].item()
+            expected += p * losses[loop][place].item() + beta * p * math.log(p / (weights[loop] / sum(weights)))
+    assert pondering_loss(losses, logits, ALL, beta, prior).item() == pytest.approx(expected / 6, rel=1e-6)
+
+
+def test_a_gate_that_only_follows_the_prior_leaves_with_its_chance():
+    logits = torch.zeros(40, 1, 1, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.2)
+    for _ in range(300):
+        optimizer.zero_grad()
+        pondering_loss(torch.zeros(40, 1, 1), logits, torch.ones(1, 1), beta=1.0, prior=0.3).backward()
+        optimizer.step()
+    assert torch.sigmoid(logits[:5]).flatten().tolist() == pytest.approx([0.3] * 5, abs=0.01)
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0])
+def test_a_prior_that_is_no_chance_is_refused(prior):
+    with pytest.raises(ValueError, match="strictly between 0 and 1"):
+        pondering_loss(gates(2), gates(2), ALL, prior=prior)
