@@ -5,13 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vpo.looped.config import LoopedConfig
-from vpo.looped.depth import ACT, DepthPolicy, FixedDepth, FixedPoint, LearnedGate, as_policy
+from vpo.looped.depth import (
+    ACT,
+    Acceleration,
+    DepthPolicy,
+    FixedDepth,
+    FixedPoint,
+    LatentDifference,
+    LearnedGate,
+    as_policy,
+)
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
 FAMILIES = ("llama", "qwen2", "qwen3")  # whose layers are taken from vLLM, see layers.py
-_ALONE = (FixedDepth, FixedPoint, LearnedGate, ACT)  # decide about a token by its own states
+_ALONE = (
+    FixedDepth,
+    FixedPoint,
+    LatentDifference,
+    Acceleration,
+    LearnedGate,
+    ACT,
+)  # decide about a token by its own states
 
 
 def policy_of(vllm_config: VllmConfig) -> DepthPolicy:
@@ -67,6 +83,7 @@ def check_config(config: LoopedConfig, depth_policy: DepthPolicy | None = None) 
     if not isinstance(policy, _ALONE) or getattr(policy, "scope", "token") != "token":
         raise ValueError(
             f"{policy} in vLLM: expected a policy that decides about a token by its own states, which are FixedDepth, "
-            'FixedPoint(scope="token"), LearnedGate and ACT. Sample with transformers, or choose one of them.'
+            'FixedPoint(scope="token"), LatentDifference, Acceleration, LearnedGate and ACT. Sample with transformers, or '
+            "choose one of them."
         )
     return policy

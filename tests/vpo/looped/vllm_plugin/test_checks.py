@@ -7,7 +7,17 @@ from types import SimpleNamespace
 import pytest
 from transformers import LlamaConfig, Olmo2Config
 
-from vpo.looped import ACT, FixedDepth, FixedPoint, KLExit, LearnedGate, LoopedConfig, RandomDepth
+from vpo.looped import (
+    ACT,
+    Acceleration,
+    FixedDepth,
+    FixedPoint,
+    KLExit,
+    LatentDifference,
+    LearnedGate,
+    LoopedConfig,
+    RandomDepth,
+)
 from vpo.looped.vllm_plugin import check_config
 from vpo.looped.vllm_plugin.checks import policy_of
 
@@ -21,7 +31,9 @@ def engine(policy: LoopedConfig, eager: bool = True, stages: int = 1, longest: i
     return SimpleNamespace(model_config=model, parallel_config=SimpleNamespace(pipeline_parallel_size=stages))
 
 
-@pytest.mark.parametrize("policy", [FixedDepth(3), FixedPoint(), LearnedGate(), ACT()])
+@pytest.mark.parametrize(
+    "policy", [FixedDepth(3), FixedPoint(), LatentDifference(), Acceleration(), LearnedGate(), ACT()]
+)
 def test_policies_that_look_at_a_token_alone_run(policy):
     looped = config(depth_policy=policy, halt_gate=True)
     assert check_config(looped) == policy == policy_of(engine(looped))

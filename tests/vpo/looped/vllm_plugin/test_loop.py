@@ -8,9 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.vpo.looped.depth.analytic_core import solve
-from vpo.looped import ACT, FixedDepth, FixedPoint, LearnedGate
+from vpo.looped import ACT, Acceleration, FixedDepth, FixedPoint, LatentDifference, LearnedGate
 from vpo.looped.scale import build_scale_control
 from vpo.looped.vllm_plugin.loop import StepParts, run_loop
+
+POLICIES = [
+    FixedPoint(tol=0.2, cap=7),
+    LatentDifference(0.2, cap=7),
+    Acceleration(0.2, cap=7),
+    LearnedGate(0.5, cap=7),
+    ACT(cap=7),
+    FixedDepth(4),
+]
 
 
 def parts(step, early: bool = True, gate=None, scale: str = "none") -> StepParts:
@@ -48,7 +57,7 @@ def test_depths_states_and_damping_are_those_of_the_other_loop(rate, tol, patien
     assert passes == int(trace.depth.max())
 
 
-@pytest.mark.parametrize("policy", [FixedPoint(tol=0.2, cap=7), LearnedGate(0.5, cap=7), ACT(cap=7), FixedDepth(4)])
+@pytest.mark.parametrize("policy", POLICIES)
 def test_going_on_after_the_last_token_has_stopped_changes_nothing(policy):
     start = torch.logspace(-3, 2, 8)[:, None].repeat(1, 3)
 
