@@ -132,7 +132,7 @@ def test_a_configuration_with_an_impossible_policy_is_refused(settings, message)
 def test_random_depth_draws_around_its_mean():
     torch.manual_seed(0)
     drawn = {
-        sampler: RandomDepth(1, 50, sampler, mean=6.0).draw(20_000, torch.device("cpu")).float()
+        sampler: RandomDepth(1, 50, sampler, mean=6).draw(20_000, torch.device("cpu")).float()
         for sampler in ("poisson", "lognormal_poisson")
     }
     for depths in drawn.values():

@@ -86,7 +86,7 @@ class RandomDepth:
         """(B,) loops, int64."""
         if self.sampler == "uniform":
             return torch.randint(self.low, self.high + 1, (batch_size,), device=device)
-        mean = (self.low + self.high) / 2 if self.mean is None else self.mean
+        mean = (self.low + self.high) / 2 if self.mean is None else float(self.mean)
         rate = torch.full((batch_size,), max(mean - self.low, 1e-3), device=device)
         if self.sampler == "lognormal_poisson":
             sigma = 0.5  # Huginn's; the shift keeps the mean

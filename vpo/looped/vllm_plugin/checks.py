@@ -83,7 +83,7 @@ def check_config(config: LoopedConfig, depth_policy: DepthPolicy | None = None) 
     if not isinstance(policy, _ALONE) or getattr(policy, "scope", "token") != "token":
         raise ValueError(
             f"{policy} in vLLM: expected a policy that decides about a token by its own states, which are FixedDepth, "
-            'FixedPoint(scope="token"), LatentDifference, Acceleration, LearnedGate and ACT. Sample with transformers, or '
-            "choose one of them."
+            'FixedPoint(scope="token"), LatentDifference, Acceleration, LearnedGate and ACT. Sample with '
+            "transformers, or choose one of them."
         )
     return policy
