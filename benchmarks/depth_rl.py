@@ -154,6 +154,7 @@ def train_arm(objective: str, depth: str, seed: int, sizes: Sizes, folder: Path)
     log = [entry for entry in trainer.state.log_history if "reward" in entry]
     curve = {short: [entry.get(long) for entry in log] for short, long in kept.items()}
     result = {"objective": objective, "depth": depth, "seed": seed, "tol": tol, "curve": curve}
+    trainer.save_model(str(path.with_suffix("")))  # before the curve, which says that the arm is done
     path.write_text(json.dumps(result))
     print(f"  {objective}, {depth}, seed {seed}: reward {statistics.fmean(curve['reward'][-10:]):.3f}", flush=True)
     return result

@@ -32,7 +32,8 @@ _OPTIONS = (
     *("--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "sandbox"),
     *("--proc", "/proc"),  # for the supervisor; Landlock keeps candidates out
 )
-_OUR_OWN = (f"{ROOT}/vpo/__init__.py", f"{ROOT}/vpo/sandbox")  # which the interpreter starts with
+# What the interpreter starts with.
+_OUR_OWN = tuple(f"{ROOT}/vpo/{part}" for part in ("__init__.py", "first_use.py", "sandbox"))
 
 
 def main(text: str) -> NoReturn:
