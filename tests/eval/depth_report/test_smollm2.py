@@ -30,7 +30,7 @@ def test_one_loop_has_the_loss_of_the_source_and_memory_stays_below_six_gib(
     looped = convert(source, 12, 8, 10, retention_init=0.1, num_loops=4)
     looped.save_pretrained(tmp_path / "looped")
     tokenizer.save_pretrained(tmp_path / "looped")
-    texts = [path.read_text()[:600] for path in sorted((ROOT / "docs").glob("*.md"))]
+    texts = [path.read_text()[:600].strip() for path in sorted((ROOT / "docs").glob("*.md"))]
     (tmp_path / "text.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
     words = ["depth", "report", tmp_path / "looped", "--text", tmp_path / "text.jsonl", "--out", tmp_path / "out"]
     words += ["--length", 128, "--max-tokens", 1024, "--tol", 0.05, "--tol", 0.2]

@@ -46,7 +46,7 @@ def test_log_probabilities_are_those_of_one_parallel_pass_at_the_recorded_depths
     """Prompts in chunks, read from the prefix cache, and several completions of one prompt included."""
     rows = run[1][kind]
     assert max(row["replayed"] for row in rows) < CLOSE
-    assert min(row["at_one_loop"] for row in rows) > 1e-2  # another depth is another policy
+    assert max(row["at_one_loop"] for row in rows) > 0.1  # another depth is another policy
 
 
 def test_every_token_gets_the_depth_that_transformers_gives_it(run):
