@@ -142,15 +142,15 @@ def main() -> int:
         ]
         results = [job.result() for job in jobs]
     print(f"\n{mazes} held-out mazes, {ANSWERS} answers each; mean (standard error) over seeds {seeds}")
-    print(f"{'':6}{'depth':10}{'loops':>14}{'reward':>14}{'E_w[best]':>14}{'distinct':>14}")
+    print(f"{'':6}{'depth':10}{'loops':>18}{'reward':>18}{'E_w[best]':>18}{'distinct':>18}")
     targets = []
     for policy in POLICIES:
         own = [found for found in results if found["policy"] == policy]
         for depth in DEPTHS:
             cells = {name: str(mean_and_error([found[depth][name] for found in own])) for name in MEASURES}
             print(
-                f"{policy:6}{depth:10}{cells['loops']:>14}{cells['reward']:>14}{cells['expected']:>14}"
-                f"{cells['distinct']:>14}"
+                f"{policy:6}{depth:10}{cells['loops']:>18}{cells['reward']:>18}{cells['expected']:>18}"
+                f"{cells['distinct']:>18}"
             )
         share = [found["chosen"]["loops"] / smallest_good(found) for found in own]
         lost = [max(found[d]["reward"] for d in DEPTHS[:CAP]) - found["chosen"]["reward"] for found in own]
