@@ -15,10 +15,10 @@ def test_problem_without_a_row_is_refused():
 
 @pytest.mark.slow  # for the import of transformers
 def test_saved_world_models_foresee_routes_of_a_maze_and_disagree(tmp_path):
-    world = pytest.importorskip("vpo.looped.world")
-    torch = pytest.importorskip("torch")
-    from vpo.looped.world.mazes import CHANNELS, num_actions
+    import torch
 
+    from vpo.looped.world import LoopedWorldModel, WorldModelConfig
+    from vpo.looped.world.mazes import CHANNELS, num_actions
     from vpo.tasks.maze import MazeTask
     from vpo.tasks.maze.routes import COMPONENTS
 
@@ -28,8 +28,8 @@ def test_saved_world_models_foresee_routes_of_a_maze_and_disagree(tmp_path):
     options = {"observation_kind": "binary", "num_actions": num_actions(maze.size), "num_rewards": len(COMPONENTS)}
     for seed in range(2):
         torch.manual_seed(seed)
-        config = world.WorldModelConfig(observation_shape=shape, hidden_size=8, **options)
-        world.LoopedWorldModel(config).save_pretrained(tmp_path / str(seed))
+        config = WorldModelConfig(observation_shape=shape, hidden_size=8, **options)
+        LoopedWorldModel(config).save_pretrained(tmp_path / str(seed))
     problem = TaskProblem(task, task.row(maze, 1), task.answer_format(1))
     folders = [str(tmp_path / "0"), str(tmp_path / "1")]
     mean, spread = get_predictor("world", problem, model=folders[0]).predict(problem, ["a1 b1", "b1"])
