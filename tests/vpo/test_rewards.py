@@ -1,63 +1,26 @@
-"""Vector rewards: ordinary TRL reward functions on answers, what TRL sees of them, and every refusal."""
+"""Vector rewards: ordinary TRL reward functions on answers, and every refusal."""
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import functools
 import math
-import pickle
 
 import pytest
 import torch
 
-from vpo.answers import AnswerFormat
+from tests.vpo.trl_functions import (
+    COMPLETIONS,
+    ONE,
+    PROMPTS,
+    THREE,
+    call,
+    length,
+    matches,
+    returning,
+    vectors,
+)
 from vpo.rewards import AnswerReward, RewardError, VectorReward
-
-THREE = AnswerFormat(3)
-ONE = AnswerFormat(1)
-COMPLETIONS = [THREE.render(["aa", "b"]), "no tags at all", THREE.render(["ccc"], "thinking")]
-PROMPTS = ["p0", "p1", "p2"]
-
-
-def length(completions, **kwargs):
-    """A reward function as TRL's documentation has it."""
-    return [float(len(completion)) for completion in completions]
-
-
-def vectors(completions, **kwargs):
-    return [[len(completion), completion.count("c")] for completion in completions]
-
-
-def matches(completions, truth, **kwargs):
-    return [1.0 if completion == target else 0.0 for completion, target in zip(completions, truth, strict=True)]
-
-
-async def async_length(completions, **kwargs):
-    await asyncio.sleep(0)
-    return length(completions)
-
-
-class AsyncLength:
-    async def __call__(self, completions, **kwargs):
-        return length(completions)
-
-
-def returning(values, name="func"):
-    def func(completions, **kwargs):
-        return values
-
-    func.__name__ = name
-    return func
-
-
-def call(func, completions=COMPLETIONS, answer_format=THREE, **kwargs):
-    reward = AnswerReward(func, answer_format)
-    reward(prompts=PROMPTS[: len(completions)], completions=completions, **kwargs)
-    return reward
-
-
-# --- what the function is given and what comes of it ---
 
 
 def test_a_function_of_trl_scores_each_answer_and_trl_gets_the_mean():
@@ -207,63 +170,6 @@ def test_a_function_may_declare_its_components():
     assert reward.components == ("gold", "lava")  # known before the first batch
     reward(PROMPTS, COMPLETIONS)
     assert reward.last.components == ("gold", "lava")
-
-
-# --- how TRL sees the adapter ---
-
-
-@pytest.mark.parametrize(
-    ("func", "name", "is_async"),
-    [
-        (length, "length", False),
-        (functools.partial(length, scale=2), "length", False),
-        (async_length, "async_length", True),
-        (functools.partial(async_length), "async_length", True),
-        (AsyncLength(), "AsyncLength", True),
-    ],
-)
-def test_trl_takes_the_adapter_for_the_kind_of_function_that_it_wraps(func, name, is_async):
-    from trl.trainer.utils import get_callable_name, is_async_callable
-
-    reward = AnswerReward(func, THREE)
-    assert isinstance(reward, AnswerReward)
-    assert get_callable_name(reward) == name
-    assert is_async_callable(reward) is is_async_callable(func) is is_async
-
-
-@pytest.mark.parametrize("func", [async_length, AsyncLength()])
-def test_async_functions_are_awaited_side_by_side(func):
-    async def both():
-        rewards = [AnswerReward(func, THREE), AnswerReward(async_length, ONE)]
-        return await asyncio.gather(*(reward(prompts=PROMPTS, completions=COMPLETIONS) for reward in rewards))
-
-    assert asyncio.run(both()) == [[1.5, 0.0, 3.0], [float(len(text)) for text in COMPLETIONS]]
-
-
-def test_async_failures_and_empty_batches_are_handled_as_in_the_sync_case():
-    async def fails(**kwargs):
-        raise KeyError("truth")
-
-    reward = AnswerReward(fails, THREE)
-    assert asyncio.run(reward(PROMPTS, ["", "", ""])) == [0.0, 0.0, 0.0]
-    with pytest.raises(RewardError, match="'fails' raised KeyError on 3 answers: 'truth'"):
-        asyncio.run(reward(PROMPTS, COMPLETIONS))
-
-
-def test_a_name_of_ones_own():
-    reward = AnswerReward(length, THREE, name="size")
-    reward(PROMPTS, COMPLETIONS)
-    assert reward.__name__ == "size" and reward.components == ("size",)
-
-
-@pytest.mark.parametrize("func", [length, async_length])
-def test_adapters_are_copied_and_pickled(func):
-    reward = AnswerReward(func, THREE)
-    for other in (copy.deepcopy(reward), pickle.loads(pickle.dumps(reward))):
-        assert type(other) is type(reward) and other.func is func
-
-
-# --- refusals ---
 
 
 def test_what_is_no_reward_is_refused_with_the_place_of_the_answer():
