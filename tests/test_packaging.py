@@ -45,6 +45,7 @@ def test_the_wheel_holds_every_source_file_template_and_type_marker(wheel: Path)
     wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / "eval" / "templates").rglob("*") if path.is_file()}
     wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / "eval" / "schemas").iterdir()}
     wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / "search" / "problems" / "instances").iterdir()}
+    wanted |= {"vpo/model_card/model_card.md"}
     assert wanted - names == set(), "a folder without __init__.py is not a package and is not installed"
 
 

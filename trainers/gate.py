@@ -7,7 +7,7 @@ a ponder cost. Halting at a fixed point needs none of it.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -15,11 +15,12 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from trl import SFTTrainer
 
+from trainers.model_cards import ModelCards
 from vpo.looped import ACT, FixedDepth, looped_policy
 from vpo.looped.depth.losses import expected_loss, gate_entropy, improvement_loss, ponder_cost
 
 
-class GateTrainer(SFTTrainer):
+class GateTrainer(ModelCards, SFTTrainer):
     """``SFTTrainer`` for the gate of a looped model built with ``halt_gate=True``.
 
     Args:
@@ -32,6 +33,9 @@ class GateTrainer(SFTTrainer):
     Raises:
         ValueError: The model has no gate, or a setting is out of range.
     """
+
+    _tag_names: ClassVar[list[str]] = ["trl", "vpo", "halting-gate"]
+    _name = "Gate"
 
     def __init__(
         self,

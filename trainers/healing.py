@@ -26,6 +26,7 @@ from trl.models import prepare_deepspeed, prepare_fsdp
 from trl.models.utils import _ForwardRedirection
 
 from trainers.healing_config import HealingConfig
+from trainers.model_cards import ModelCards
 from trainers.warm_start import without_loop_parameters
 from vpo.looped import FixedDepth, RandomDepth, looped_policy
 from vpo.looped.consistency import Lookahead
@@ -35,7 +36,7 @@ from vpo.looped.stability import jacobian_penalty, loop_map
 _VOCABULARY_CHUNK = 32768  # TRL's own, for the log-probabilities
 
 
-class HealingTrainer(SFTTrainer):
+class HealingTrainer(ModelCards, SFTTrainer):
     """Trainer that heals a converted model.
 
     The model's own depth policy is not touched: it is what evaluation of checkpoints and callbacks use, and what is

@@ -18,9 +18,10 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, TrlParser
+from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments
 
 from trainers.end_with import end_with
+from trainers.recipe_file import RecipeParser
 from trainers.vpo_config import VPOConfig
 
 RUNNER = "VPO_RUNNER_PID"  # set by what starts many runs: a run ends with it
@@ -72,6 +73,10 @@ class VPOScriptArguments(ScriptArguments):
     evaluate: Literal["no", "at_end", "only"] = field(
         default="no", metadata={"help": "Answer the test prompts: 'at_end' of training, or 'only'."}
     )
+
+
+SETTINGS = (VPOScriptArguments, VPOConfig, ModelConfig, DatasetMixtureConfig)
+"""What a recipe's keys are the fields of."""
 
 
 def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixture: DatasetMixtureConfig) -> None:
@@ -174,7 +179,9 @@ def _data(script: VPOScriptArguments, args: VPOConfig, mixture: DatasetMixtureCo
     else:
         raise ValueError("there is nothing to train on: set dataset_name, datasets, or a task.")
     test = data[script.dataset_test_split] if evaluates else None
-    return data[script.dataset_train_split], _numbered(test, script), [_reward(name) for name in script.reward_funcs]
+    given: Any = script.reward_funcs  # a recipe may name a single one without a list
+    names = [given] if isinstance(given, str) else given
+    return data[script.dataset_train_split], _numbered(test, script), [_reward(name) for name in names]
 
 
 def _numbered(test: Any, script: VPOScriptArguments) -> Any:
@@ -257,9 +264,9 @@ def _summary(trainer: Any) -> str:
     return "\n".join(lines)
 
 
-def make_parser() -> TrlParser:
+def make_parser() -> RecipeParser:
     """Parser of the command line and of ``--config recipe.yaml``."""
-    return TrlParser((VPOScriptArguments, VPOConfig, ModelConfig, DatasetMixtureConfig), prog="trainers.vpo")
+    return RecipeParser(SETTINGS, prog="trainers.vpo")
 
 
 if __name__ == "__main__":

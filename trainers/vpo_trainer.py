@@ -27,6 +27,7 @@ from trainers.depth_replay import DepthReplay
 from trainers.diversity_inputs import answer_labels, mean_logps
 from trainers.evaluation import evaluation_metrics
 from trainers.exact_resume import ExactResume
+from trainers.model_cards import ModelCards
 from trainers.payment import Paid, Payment, deployment_weights
 from trainers.reward_models import RewardModel, with_reward_models
 from trainers.rollout_log import RolloutLog, rollout_rows
@@ -44,7 +45,7 @@ from vpo.weightings import prompt_key
 logger = logging.getLogger(__name__)
 
 
-class VPOTrainer(DepthReplay, ExactResume, StopsAtBudget, GRPOTrainer):
+class VPOTrainer(ModelCards, DepthReplay, ExactResume, StopsAtBudget, GRPOTrainer):
     """Trainer for Vector Policy Optimization and the baselines it is compared with.
 
     A script that uses ``GRPOTrainer(reward_funcs=[a, b, c])`` switches by changing the class name: each function

@@ -120,7 +120,7 @@ def test_a_misspelt_key_is_one_message_and_no_traceback(recipe, capfd):
     recipe.write_text(recipe.read_text() + "\nobjectiv: grpo\n")
     assert app_main(["train", str(recipe), *CPU]) == 1
     said = capfd.readouterr().err
-    assert "recipe.yaml: Unknown arguments from config file: ['--objectiv', 'grpo']" in said
+    assert "there is no setting 'objectiv': expected a known one. Did you mean objective?" in said
     assert "Traceback" not in said
 
 

@@ -238,6 +238,22 @@ def doctor(
     raise typer.Exit(run_doctor(backend))
 
 
+@app.command()
+def schema(
+    kind: Annotated[
+        Literal["train", "arms", "search", "search-compare"], typer.Argument(help="The kind of YAML file.")
+    ],
+) -> None:
+    """Print the JSON schema of a kind of YAML file: vpo schema train > train.schema.json.
+
+    With `# yaml-language-server: $schema=train.schema.json` as its first line, editors complete a file's keys and mark
+    mistakes. The commands check their files with the same schema.
+    """
+    from vpo.cli.schema import schema_of_file
+
+    typer.echo(json.dumps(schema_of_file(kind), indent=2, ensure_ascii=False))
+
+
 def _raised_by_us(traceback: TracebackType | None) -> bool:
     """Whether the innermost frame of ``traceback`` belongs to one of our packages."""
     if traceback is None:

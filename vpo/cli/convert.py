@@ -79,6 +79,7 @@ def run_convert(asked: Conversion) -> int:
         looped.save_pretrained(asked.out)
         if tokenizer is not None:
             tokenizer.save_pretrained(asked.out)
+        _write_card(asked, parts, num_layers)
     console.print(_table(looped, parts))
     dropped = spell(sorted(set(range(num_layers)) - set(parts.kept)))
     for loops in sorted({1, asked.loops}):
@@ -155,6 +156,49 @@ def _table(looped: Any, parts: Parts) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _write_card(asked: Conversion, parts: Parts, num_layers: int) -> None:
+    from huggingface_hub import ModelCardData
+
+    from vpo.looped.parts import spell
+    from vpo.model_card import Card, Table
+    from vpo.record.surroundings import versions
+
+    is_folder = Path(asked.model).exists()
+    source = Path(asked.model).resolve().name if is_folder else asked.model
+    dropped = spell(sorted(set(range(num_layers)) - set(parts.kept)))
+    rows: list[list[Any]] = [
+        ["source", source],
+        *([name, f"layers {spell(layers)}"] for name, layers in parts._asdict().items()),
+        ["left out", "none" if dropped == "none" else f"layers {dropped}"],
+        ["injection", asked.injection],
+        ["retention at the start", asked.retention],
+        ["loops", asked.loops],
+    ]
+    note = "Depths are what `depth_policy` of its configuration says; `vpo depth calibrate` chooses a tolerance."
+    card = Card(
+        name=asked.out.resolve().name,
+        summary=(
+            "A looped model made from a pretrained one by `vpo convert`: its layers are prelude, core and coda, and "
+            "the core may be run several times. At one loop it computes what its source does, as far as no layer was "
+            "left out; it has not been trained at more, and needs healing (`trainers.HealingTrainer`) before it gains "
+            "by them."
+        ),
+        place=asked.out.resolve().name,
+        tables=[
+            Table("Conversion", rows, (), note),
+            Table("Versions", [list(each) for each in versions("python", "vpo", "transformers", "torch").items()]),
+        ],
+        is_looped=True,
+    )
+    front = ModelCardData(
+        base_model=None if is_folder else asked.model,
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["looped", "vpo"],
+    )
+    card.save(asked.out / "README.md", front)
 
 
 def _millions(*modules: Any) -> str:

@@ -31,6 +31,9 @@ def run_train(recipe: Path, flags: Sequence[str], processes: int | None, acceler
         raise ValueError(f"--processes is {processes}: expected 1 or more.")
     import torch
 
+    from trainers.vpo import main, make_parser
+    from vpo.yaml_file import read_yaml
+
     gpus = torch.cuda.device_count()
     words = ["--config", str(recipe), *flags]
     if accelerate_config is not None and not gpus:
@@ -40,14 +43,9 @@ def run_train(recipe: Path, flags: Sequence[str], processes: int | None, acceler
         if gpus > 1:  # TRL refuses a process that sees several and uses one
             os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
             return subprocess.run([sys.executable, "-m", "trainers.vpo", *words]).returncode
-        from trainers.vpo import main, make_parser
-
-        try:
-            settings = make_parser().parse_args_and_config(words)
-        except ValueError as error:  # TRL's: a key that no field has
-            raise ValueError(f"{recipe}: {error}") from error
-        main(*settings)
+        main(*make_parser().parse_args_and_config(words))
         return 0
+    make_parser().check(read_yaml(recipe))  # once, and not once a process
     return subprocess.run(launch_command(processes, gpus, accelerate_config, words)).returncode
 
 

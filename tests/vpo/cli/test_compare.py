@@ -78,7 +78,7 @@ def test_arms_that_are_none_are_refused(names, message):
 
 def test_a_file_without_arms_is_refused(tmp_path):
     (tmp_path / "arms.yaml").write_text("- vpo\n")
-    with pytest.raises(ValueError, match="holds list: expected a mapping of arms"):
+    with pytest.raises(ValueError, match="holds a list: expected keys and values"):
         read_arms(["vpo"], tmp_path / "arms.yaml")
     (tmp_path / "arms.yaml").write_text("vpo: {objective: vpo}\n")
     with pytest.raises(ValueError, match="names the arm 'vpo': expected a name of its own"):
@@ -126,7 +126,7 @@ def test_what_is_no_recipe_is_refused(tmp_path, capfd):
     assert "there is no recipe" in capfd.readouterr().err
     (tmp_path / "list.yaml").write_text("- a\n")
     assert main(["compare", str(tmp_path / "list.yaml")]) == 1
-    assert "holds list: expected keys and values" in capfd.readouterr().err
+    assert "holds a list: expected keys and values" in capfd.readouterr().err
 
 
 # --- the real thing ---

@@ -82,6 +82,22 @@ def test_convert_saves_a_looped_model_and_says_what_became_of_the_layers(pretrai
     assert AutoTokenizer.from_pretrained(out)("go red") == AutoTokenizer.from_pretrained(pretrained)("go red")
 
 
+def test_a_converted_model_has_a_card_that_says_what_became_of_the_layers(pretrained, tmp_path, monkeypatch):
+    from huggingface_hub import ModelCard
+
+    out = tmp_path / "looped"
+    assert run("convert", pretrained, "--out", out, "--prelude", 2, "--core", 3, "--coda", 1) == 0
+    card = ModelCard.load(out / "README.md")
+    assert card.data.tags == ["looped", "vpo"] and card.data.base_model is None  # a folder is no name on the Hub
+    assert f"| source | {pretrained.name} |" in card.text and str(tmp_path) not in card.text
+    assert "| core | layers " in card.text
+    (load,) = re.findall(r"```python\n(.*?)```", card.text, re.S)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(load.replace("tokenizer =", "# "), names)
+    assert type(names["model"]).__name__ == "LoopedForCausalLM"
+
+
 def test_convert_passes_its_options_on(pretrained, tmp_path, capsys):
     out = tmp_path / "looped"
     options = ("--injection", "diagonal", "--retention", 0.3, "--loops", 3, "--drop-rest")

@@ -68,11 +68,11 @@ def test_predictor_has_its_options_beside_its_name():
 @pytest.mark.parametrize(
     ("screen", "message"),
     [
-        (3, "screen is 3, expected keys and values under it"),
-        ({"shares": 0.3}, "screen has the key 'shares': expected some of share, audit"),
+        (3, "screen is 3: expected keys and values under it"),
+        ({"shares": 0.3}, "there is no setting 'screen.shares': expected a known one. Did you mean share"),
         ({"share": 2}, "share of the screen is 2, expected a number between 0 and 1"),
-        ({"options": {}}, "screen has the key 'options': expected a predictor's options beside its `name`"),
-        ({"predictor": {"most": 3}}, "expected a name, or `name:` with options beside it"),
+        ({"options": {}}, "there is no setting 'screen.options': expected"),
+        ({"predictor": {"most": 3}}, "screen.predictor lacks name: expected a value"),
         ({"predictor": "fish"}, "there is no predictor 'fish': expected one of text, world"),
         ({"predictor": {"name": "text", "depth": 3}}, "predictor 'text' has not these options"),
     ],

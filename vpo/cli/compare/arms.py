@@ -73,15 +73,13 @@ def read_arms(names: Iterable[str], file: Path | None) -> dict[str, dict[str, An
 def _own(file: Path | None) -> dict[str, dict[str, Any]]:
     if file is None:
         return {}
-    import yaml
+    from trainers.recipe_file import arms_schema
+    from trainers.vpo import SETTINGS
+    from vpo.yaml_file import check, read_yaml
 
-    found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if not isinstance(found, dict) or not all(isinstance(fields, dict) for fields in found.values()):
-        raise ValueError(
-            f"{file} holds {type(found).__name__}: expected a mapping of arms, each with the fields that it sets, as\n"
-            "anchored:\n  objective: vpo\n  objective_options: {anchor: 0.3}"
-        )
-    return {str(name): fields for name, fields in found.items()}
+    found = read_yaml(file)
+    check(found, arms_schema(SETTINGS))
+    return found.content
 
 
 def recipe_of_arm(recipe: Mapping[str, Any], fields: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -42,13 +42,15 @@ def run_compare(
         RunError: A run failed.
     """
     import torch
-    import yaml
+
+    from trainers.vpo import make_parser
+    from vpo.yaml_file import read_yaml
 
     if not recipe.is_file():
         raise ValueError(f"there is no recipe {recipe}: expected a YAML file.")
-    content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError(f"{recipe} holds {type(content).__name__}: expected keys and values, as for `vpo train`.")
+    file = read_yaml(recipe)
+    make_parser().check(file)
+    content = file.content
     folder = out or Path("runs") / "compare" / recipe.stem
     plan = Plan(content, read_arms(objectives, arms_file), seeds, budget, answers, prompts, folder)
     gpus = torch.cuda.device_count()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from vpo.yaml_file import Schema, check, mistakes, read_yaml, schema_of, schema_of_arguments
 
 LEDGER = "ledger.jsonl"
 CONFIG = "search.yaml"
@@ -42,10 +44,10 @@ class SearchConfig:
     cascade: dict[str, Any] = field(default_factory=dict)
     screen: dict[str, Any] = field(default_factory=dict)
     retry: dict[str, Any] = field(default_factory=dict)
-    dedupe: str = "text"
+    dedupe: Literal["text", "python"] = "text"
     seed: int = 0
     batch: int = 8
-    mode: str = "auto"
+    mode: Literal["auto", "rounds", "stream"] = "auto"
     ordered: bool = True
     overlap: bool = False
     max_in_flight: int | None = None
@@ -60,19 +62,32 @@ class SearchConfig:
 
 
 _NAMED = ("problem", "sampler", "procedure")
-_MAPPINGS = ("budget", "sampling", "cascade", "screen", "retry")
-_PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
-    "out": ((str,), "a folder"),
-    "dedupe": ((str,), "'text' or 'python'"),
-    "seed": ((int,), "a whole number"),
-    "batch": ((int,), "a whole number"),
-    "mode": ((str,), "'auto', 'rounds' or 'stream'"),
-    "ordered": ((bool,), "true or false"),
-    "overlap": ((bool,), "true or false"),
-    "max_in_flight": ((int, type(None)), "a whole number"),
-    "evaluators": ((int,), "a whole number"),
-    "target": ((int, float, type(None)), "a number"),
-}
+_NAME: Schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+_PART: Schema = {"anyOf": [{"type": "string"}, _NAME]}
+
+
+def search_schema() -> Schema:
+    """JSON schema of the file; options of parts with a name are left to the parts."""
+    from search.budget import Budget
+    from search.cascade import Cascade
+    from search.records import Sampling
+    from search.retry import Backoff
+    from search.screening.rules import Screening
+
+    parts: dict[str, Schema] = {
+        **dict.fromkeys(_NAMED, _PART),
+        "budget": schema_of(Budget),
+        "sampling": schema_of(Sampling),
+        "cascade": _or_nothing(schema_of_arguments(Cascade, leave_out=["problem"])),
+        "screen": schema_of(Screening, leave_out=["options"], own={"predictor": _PART}),
+        "retry": schema_of(Backoff),
+    }
+    return schema_of(SearchConfig, own=parts)
+
+
+def _or_nothing(schema: Schema) -> Schema:
+    """An empty mapping will do as well, which leaves the part out."""
+    return {"anyOf": [schema, {"type": "object", "additionalProperties": False}]}
 
 
 def read_config(path: Path) -> SearchConfig:
@@ -82,46 +97,25 @@ def read_config(path: Path) -> SearchConfig:
         ValueError: There is no such file, it is no YAML mapping, a key is unknown or missing, or a value is of the
             wrong kind.
     """
-    import yaml
-
     if not path.is_file():
         raise ValueError(
             f"there is no file {path}: expected a YAML file with problem, sampler, procedure, budget, out."
         )
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: expected keys and values. {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds {type(content).__name__}: expected keys and values.")
-    return parse_config(content, str(path))
+    file = read_yaml(path)
+    check(file, search_schema())
+    return _made(file.content)
 
 
 def parse_config(content: Mapping[str, Any], where: str) -> SearchConfig:
-    """Check the keys and the kinds of the values; see `read_config`."""
-    known = [each.name for each in fields(SearchConfig)]
-    unknown = [key for key in content if key not in known]
-    if unknown:
-        raise ValueError(f"{where} has the key {unknown[0]!r}: expected some of {', '.join(known)}.")
-    missing = [key for key in ("problem", "sampler", "procedure", "budget", "out") if key not in content]
-    if missing:
-        raise ValueError(f"{where} lacks {', '.join(missing)}: expected it, see `vpo search run --help`.")
-    values: dict[str, Any] = {}
-    for key, value in content.items():
-        if key in _NAMED:
-            values[key] = _named(key, value, where)
-        elif key in _MAPPINGS:
-            if not isinstance(value, dict):
-                raise ValueError(f"{where}: {key} is {value!r}, expected keys and values under it.")
-            values[key] = dict(value)
-        else:
-            kinds, wanted = _PLAIN[key]
-            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-                raise ValueError(f"{where}: {key} is {value!r}, expected {wanted}.")
-            values[key] = value
-    if values.get("dedupe", "text") not in ("text", "python"):
-        raise ValueError(f"{where}: dedupe is {values['dedupe']!r}, expected 'text' or 'python'.")
-    return SearchConfig(**values)
+    """The search that plain values describe; see `read_config`."""
+    if wrong := mistakes(dict(content), search_schema(), lambda place: where):
+        raise ValueError("\n".join(wrong))
+    return _made(content)
+
+
+def _made(content: Mapping[str, Any]) -> SearchConfig:
+    names = {key: {"name": content[key]} for key in _NAMED if isinstance(content[key], str)}
+    return SearchConfig(**{**content, **names})
 
 
 def build(kind: Any, options: Mapping[str, Any], where: str) -> Any:
@@ -138,11 +132,3 @@ def build(kind: Any, options: Mapping[str, Any], where: str) -> Any:
         return kind(**options)
     except TypeError as error:  # a text where a number belongs
         raise ValueError(f"{where} is {dict(options)!r}: expected numbers. {error}") from error
-
-
-def _named(key: str, value: Any, where: str) -> dict[str, Any]:
-    if isinstance(value, str):
-        return {"name": value}
-    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-        raise ValueError(f"{where}: {key} is {value!r}, expected a name, or `name:` with options beside it.")
-    return dict(value)

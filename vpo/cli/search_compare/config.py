@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vpo.yaml_file import check, read_yaml
+
 BEST_OF_N = "best_of_n"
 _FORBIDDEN = ("/", "\\", "\0")
 
@@ -111,19 +113,17 @@ def read_config(path: Path, out: Path | None = None) -> Config:
         out: Folder that takes the place of the file's.
 
     Raises:
-        ValueError: It is no mapping, or a key is unknown, missing or of no use; the message names it.
+        ValueError: It is no mapping; or a key is unknown, missing or of no use; the message names it.
         FileNotFoundError: There is no such file.
     """
-    import yaml
+    from vpo.cli.search_compare.schema import comparison_schema
 
     if not path.is_file():
         raise FileNotFoundError(f"there is no configuration {path}: expected a YAML file. See docs/search-compare.md.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {error}. Mend it; docs/search-compare.md has an example.") from error
+    file = read_yaml(path)
+    check(file, comparison_schema())
+    raw = file.content
     where = str(path)
-    raw = _mapping(content, where)
     folder = out or Path(_text(raw.get("out", f"runs/search-compare/{path.stem}"), f"{where}, out"))
     return config_of(raw, folder, where)
 

@@ -81,10 +81,10 @@ def test_files_that_are_no_configuration_are_refused(tmp_path, capfd):
     assert "there is no configuration" in capfd.readouterr().err
     (tmp_path / "list.yaml").write_text("- a\n")
     assert main(["search", "compare", str(tmp_path / "list.yaml")]) == 1
-    assert "holds list: expected a mapping" in capfd.readouterr().err
+    assert "holds a list: expected keys and values" in capfd.readouterr().err
     (tmp_path / "broken.yaml").write_text("a: [")
     assert main(["search", "compare", str(tmp_path / "broken.yaml")]) == 1
-    assert "is no YAML" in capfd.readouterr().err
+    assert "this is not YAML" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""The recipe of a training run, checked at the door: a parser that names the line of a mistake before TRL sees it.
+
+TRL's parser takes a recipe's values as the defaults of its options, and looks at none of them: ``learning_rate: fast``
+fails somewhere in the optimizer, and ``evaluate: no``, which YAML takes for false, evaluates.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from trl import TrlParser
+
+from vpo.yaml_file import Schema, YamlFile, check, read_yaml, schema_of
+
+_ENVIRONMENT: Schema = {
+    "type": "object",
+    "description": "Environment variables, set before anything is loaded.",
+    "additionalProperties": {
+        "anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "number"}, {"type": "boolean"}]
+    },
+}
+
+
+def recipe_schema(kinds: Sequence[type]) -> Schema:
+    """Schema of a recipe: the fields of all dataclasses that are made of it, and ``env``."""
+    properties: dict[str, Any] = {}
+    for kind in kinds:
+        properties |= schema_of(kind, from_text=True)["properties"]
+    return {"type": "object", "properties": {**properties, "env": _ENVIRONMENT}, "additionalProperties": False}
+
+
+def arms_schema(kinds: Sequence[type]) -> Schema:
+    """Schema of the arms of a comparison: names, and the fields of a recipe that each sets."""
+    arm = recipe_schema(kinds)
+    del arm["properties"]["env"]  # of a whole run
+    return {"type": "object", "additionalProperties": arm}
+
+
+class NoSuchOptionError(ValueError):
+    """A flag of the command line that no setting has."""
+
+
+class RecipeParser(TrlParser):
+    """TRL's parser, for recipes that were checked.
+
+    A mistake of the file is a ``ValueError`` that names file, line and key; so is one that only shows when the settings
+    are put together.
+    """
+
+    def parse_args_and_config(self, args: Iterable[str] | None = None, *rest: Any, **options: Any) -> tuple[Any, ...]:
+        """As TRL's; see the class."""
+        words = list(sys.argv[1:] if args is None else args)
+        file = self._file(words)
+        if file is None:
+            return super().parse_args_and_config(words, *rest, **options)
+        self.check(file)
+        try:
+            return super().parse_args_and_config(words, *rest, **options)
+        except NoSuchOptionError:
+            raise  # of the command line, not of the file
+        except ValueError as error:
+            raise file.placed(error) from error
+
+    def check(self, file: YamlFile) -> None:
+        """Refuse a recipe that no settings can be made of.
+
+        Raises:
+            ValueError: Names the lines.
+        """
+        kinds: Any = self.dataclass_types
+        check(file, recipe_schema(kinds))
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's; a flag that does not exist is refused here, with the one that was meant."""
+        found, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            if word.startswith("--"):
+                name = word.partition("=")[0]
+                near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+                hint = f"did you mean {near[0]}?" if near else "expected a field of the recipe's settings; see --help."
+                raise NoSuchOptionError(f"there is no option {name}: {hint}")
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Without argparse's usage: two hundred options would hide the message."""
+        print(f"{self.prog}: error: {message}", file=sys.stderr)
+        print("--help lists the options; flags are spelt as a recipe's keys.", file=sys.stderr)
+        raise SystemExit(2)
+
+    @staticmethod
+    def _file(words: list[str]) -> YamlFile | None:
+        if "--config" not in words[:-1]:
+            return None
+        path = Path(words[words.index("--config") + 1])
+        if not path.is_file():
+            raise ValueError(f"there is no recipe {path}: expected a YAML file.")
+        return read_yaml(path)
