@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import typer
 
 import vpo
+from vpo.cli import completion
 from vpo.cli.depth import depth
 from vpo.cli.monitor.options import monitor
 from vpo.cli.overview import runs
@@ -30,7 +31,7 @@ app = typer.Typer(
     name="vpo",
     help="Post-training that keeps a language model diverse, so that search has something to choose from.",
     no_args_is_help=True,
-    add_completion=False,  # two options that hardly anybody reads, on the first screen that everybody reads
+    add_completion=False,  # typer's guesses the shell; ours are named, see vpo.cli.completion
     pretty_exceptions_enable=False,  # main() decides what an error looks like
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -56,6 +57,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 1 after an error of ours, 2 for a command line that makes no sense, 130 after Ctrl-C.
     """
+    completion.prepare()
     try:
         result = app(args=None if args is None else list(args), prog_name="vpo")
     except SystemExit as stop:
@@ -83,6 +85,14 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
+    show_completion: Annotated[
+        completion.Shell | None,
+        typer.Option(help="Print what makes Tab complete in a shell.", callback=completion.show, is_eager=True),
+    ] = None,
+    install_completion: Annotated[
+        completion.Shell | None,
+        typer.Option(help="Have a shell read that when it starts.", callback=completion.install, is_eager=True),
+    ] = None,
 ) -> None:
     """Hold what comes before a command's name; the option does all of it."""
 
@@ -172,7 +182,10 @@ def train(
 def compare(
     recipe: Annotated[Path, typer.Argument(help="YAML file, as for `vpo train`; all arms share it.")],
     objectives: Annotated[
-        str, typer.Option(help="Arms by name, with commas; 'recipe' is the recipe as it stands.")
+        str,
+        typer.Option(
+            help="Arms by name, with commas; 'recipe' is the recipe as it stands.", autocompletion=completion.arms
+        ),
     ] = "grpo,multi_rlvr,vpo",
     arms: Annotated[
         Path | None, typer.Option(help="YAML with arms of your own: names, and the fields that they set.", exists=True)
