@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated, Literal
 
 import typer
@@ -18,13 +17,13 @@ import typer
 import vpo
 from vpo.cli import completion
 from vpo.cli.depth import depth
+from vpo.cli.errors import of_the_machine, raised_by_us
 from vpo.cli.monitor.options import monitor
 from vpo.cli.overview import runs
 from vpo.cli.search import search
 from vpo.cli.search_compare.options import compare as compare_searches
 from vpo.cli.tasks import tasks
 
-_OWN_PACKAGES = frozenset({"vpo", "trainers", "search", "eval"})
 _INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
 
 app = typer.Typer(
@@ -66,9 +65,10 @@ def main(args: Sequence[str] | None = None) -> int:
             _say("Stopped. Run the same command again to go on from the last checkpoint.", typer.colors.YELLOW)
         return status
     except (ValueError, OSError) as error:
-        if os.environ.get("VPO_DEBUG") == "1" or not _raised_by_us(error.__traceback__):
+        found = of_the_machine(error)
+        if os.environ.get("VPO_DEBUG") == "1" or not (found or raised_by_us(error.__traceback__)):
             raise
-        _say(f"Error: {error}", typer.colors.RED)
+        _say(f"Error: {found or error}", typer.colors.RED)
         _say("(VPO_DEBUG=1 shows where it was raised.)", None)
         return 1
     return int(result or 0)
@@ -112,11 +112,13 @@ def demo(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or its report.json.", exists=True)] = Path("runs/demo"),
+    run: Annotated[Path, typer.Argument(help="A run's folder, or its report.json.")] = Path("runs/demo"),
 ) -> None:
     """Draw a run's page again from the numbers in its report.json; nothing is trained or measured."""
     from eval.report import DemoReport, write
 
+    if not run.exists():
+        raise FileNotFoundError(f"there is no {run}: expected a demo's folder. `vpo demo` makes one; else name it.")
     numbers = run / "report.json" if run.is_dir() else run
     if not numbers.is_file():
         raise FileNotFoundError(f"{numbers} is not there: a run writes it when it ends. Let `vpo demo` finish first.")
@@ -265,15 +267,6 @@ def schema(
     from vpo.cli.schema import schema_of_file
 
     typer.echo(json.dumps(schema_of_file(kind), indent=2, ensure_ascii=False))
-
-
-def _raised_by_us(traceback: TracebackType | None) -> bool:
-    """Whether the innermost frame of ``traceback`` belongs to one of our packages."""
-    if traceback is None:
-        return False
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return str(traceback.tb_frame.f_globals.get("__name__", "")).split(".")[0] in _OWN_PACKAGES
 
 
 def _say(message: str, color: str | None) -> None:
