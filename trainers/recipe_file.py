@@ -63,7 +63,7 @@ class RecipeParser(TrlParser):
         except NoSuchOptionError:
             raise  # of the command line, not of the file
         except ValueError as error:
-            raise file.placed(error) from error
+            raise file.placed(_said_plainly(error)) from error
 
     def check(self, file: YamlFile) -> None:
         """Refuse a recipe that no settings can be made of.
@@ -99,3 +99,13 @@ class RecipeParser(TrlParser):
         if not path.is_file():
             raise ValueError(f"there is no recipe {path}: expected a YAML file.")
         return read_yaml(path)
+
+
+def _said_plainly(error: ValueError) -> ValueError:
+    """Transformers' words about a machine without a GPU name no setting that mends it."""
+    if "bf16/gpu" not in str(error):
+        return error
+    return ValueError(
+        "bf16 is on, as it is by default, and there is no GPU that can compute with it: expected one. On a machine "
+        "without: use_cpu: true and bf16: false."
+    )

@@ -23,6 +23,7 @@ from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments
 from trainers.end_with import end_with
 from trainers.recipe_file import RecipeParser
 from trainers.vpo_config import VPOConfig
+from vpo.model_folder import check_model
 
 RUNNER = "VPO_RUNNER_PID"  # set by what starts many runs: a run ends with it
 
@@ -91,6 +92,7 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
 
     if not model.model_name_or_path:
         raise ValueError("model_name_or_path is not set: expected a model id or a folder.")
+    check_model(model.model_name_or_path, revision=model.model_revision, trust_remote_code=_trusts(args))
     if script.dry_run:
         args.max_steps, args.save_strategy, args.report_to, args.logging_steps = 1, "no", [], 1
         args.log_rollouts = args.push_to_hub = args.log_completions = False
@@ -104,15 +106,23 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
         "dtype": model.dtype,
         **(args.model_init_kwargs or {}),
     }
-    trainer = VPOTrainer(
-        model=model.model_name_or_path,
-        reward_funcs=reward_funcs,
-        args=args,
-        train_dataset=train,
-        eval_dataset=evaluation,
-        quantization_config=get_quantization_config(model),
-        peft_config=get_peft_config(model),
-    )
+    try:
+        trainer = VPOTrainer(
+            model=model.model_name_or_path,
+            reward_funcs=reward_funcs,
+            args=args,
+            train_dataset=train,
+            eval_dataset=evaluation,
+            quantization_config=get_quantization_config(model),
+            peft_config=get_peft_config(model),
+        )
+    except ImportError as error:
+        if not (args.use_vllm and "vllm" in str(error).lower()):
+            raise
+        raise ValueError(
+            "use_vllm is set and vLLM is not installed: expected it in this environment (pip install 'vpo[vllm]'; docs/"
+            "vllm.md). Without it: use_vllm: false, or the flag --use_vllm false."
+        ) from error
     trainer.run_record.more = {"script": asdict(script), "model": asdict(model), "data": asdict(mixture)}
     if script.dry_run:
         trainer.remove_callback(trainer.run_record)  # it saves nothing
@@ -134,6 +144,10 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
         _evaluate(trainer)
     if hasattr(trainer, "end"):  # transformers 5.18 and later: closes trackers and the process group
         trainer.end()
+
+
+def _trusts(args: VPOConfig) -> bool:
+    return bool(isinstance(args.model_init_kwargs, dict) and args.model_init_kwargs.get("trust_remote_code"))
 
 
 def _evaluate(trainer: Any) -> None:

@@ -107,6 +107,22 @@ def check_access(host: str, token: str | None) -> None:
         )
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address.
+
+    Raises:
+        OSError: The address cannot be listened at.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise OSError(
+            f"{host}:{port} cannot be listened at ({error.strerror}): expected an address of this machine and a free "
+            "port. Choose another --port or --host."
+        ) from error
+
+
 def _make_server(
     sampler: StreamingSampler,
     model: str,
@@ -126,13 +142,6 @@ def _make_server(
         default_tokens=default_tokens,
         answer_format=answer_format,
     )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise OSError(
-            f"{host}:{port} cannot be listened at ({error.strerror}): expected an address of this machine and a free "
-            "port. Choose another --port or --host."
-        ) from error
+    listener = listen(host, port)
     config = uvicorn.Config(app, log_level=log_level, lifespan="off", ws="none", timeout_graceful_shutdown=5)
     return uvicorn.Server(config), listener

@@ -10,27 +10,27 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated, Literal
 
 import typer
 
 import vpo
+from vpo.cli import completion
 from vpo.cli.depth import depth
+from vpo.cli.errors import of_the_machine, raised_by_us
 from vpo.cli.monitor.options import monitor
 from vpo.cli.overview import runs
 from vpo.cli.search import search
 from vpo.cli.search_compare.options import compare as compare_searches
 from vpo.cli.tasks import tasks
 
-_OWN_PACKAGES = frozenset({"vpo", "trainers", "search", "eval"})
 _INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
 
 app = typer.Typer(
     name="vpo",
     help="Post-training that keeps a language model diverse, so that search has something to choose from.",
     no_args_is_help=True,
-    add_completion=False,  # two options that hardly anybody reads, on the first screen that everybody reads
+    add_completion=False,  # typer's guesses the shell; ours are named, see vpo.cli.completion
     pretty_exceptions_enable=False,  # main() decides what an error looks like
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -56,6 +56,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 1 after an error of ours, 2 for a command line that makes no sense, 130 after Ctrl-C.
     """
+    completion.prepare()
     try:
         result = app(args=None if args is None else list(args), prog_name="vpo")
     except SystemExit as stop:
@@ -64,9 +65,10 @@ def main(args: Sequence[str] | None = None) -> int:
             _say("Stopped. Run the same command again to go on from the last checkpoint.", typer.colors.YELLOW)
         return status
     except (ValueError, OSError) as error:
-        if os.environ.get("VPO_DEBUG") == "1" or not _raised_by_us(error.__traceback__):
+        found = of_the_machine(error)
+        if os.environ.get("VPO_DEBUG") == "1" or not (found or raised_by_us(error.__traceback__)):
             raise
-        _say(f"Error: {error}", typer.colors.RED)
+        _say(f"Error: {found or error}", typer.colors.RED)
         _say("(VPO_DEBUG=1 shows where it was raised.)", None)
         return 1
     return int(result or 0)
@@ -83,6 +85,14 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
+    show_completion: Annotated[
+        completion.Shell | None,
+        typer.Option(help="Print what makes Tab complete in a shell.", callback=completion.show, is_eager=True),
+    ] = None,
+    install_completion: Annotated[
+        completion.Shell | None,
+        typer.Option(help="Have a shell read that when it starts.", callback=completion.install, is_eager=True),
+    ] = None,
 ) -> None:
     """Hold what comes before a command's name; the option does all of it."""
 
@@ -102,11 +112,13 @@ def demo(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or its report.json.", exists=True)] = Path("runs/demo"),
+    run: Annotated[Path, typer.Argument(help="A run's folder, or its report.json.")] = Path("runs/demo"),
 ) -> None:
     """Draw a run's page again from the numbers in its report.json; nothing is trained or measured."""
     from eval.report import DemoReport, write
 
+    if not run.exists():
+        raise FileNotFoundError(f"there is no {run}: expected a demo's folder. `vpo demo` makes one; else name it.")
     numbers = run / "report.json" if run.is_dir() else run
     if not numbers.is_file():
         raise FileNotFoundError(f"{numbers} is not there: a run writes it when it ends. Let `vpo demo` finish first.")
@@ -172,7 +184,10 @@ def train(
 def compare(
     recipe: Annotated[Path, typer.Argument(help="YAML file, as for `vpo train`; all arms share it.")],
     objectives: Annotated[
-        str, typer.Option(help="Arms by name, with commas; 'recipe' is the recipe as it stands.")
+        str,
+        typer.Option(
+            help="Arms by name, with commas; 'recipe' is the recipe as it stands.", autocompletion=completion.arms
+        ),
     ] = "grpo,multi_rlvr,vpo",
     arms: Annotated[
         Path | None, typer.Option(help="YAML with arms of your own: names, and the fields that they set.", exists=True)
@@ -252,15 +267,6 @@ def schema(
     from vpo.cli.schema import schema_of_file
 
     typer.echo(json.dumps(schema_of_file(kind), indent=2, ensure_ascii=False))
-
-
-def _raised_by_us(traceback: TracebackType | None) -> bool:
-    """Whether the innermost frame of ``traceback`` belongs to one of our packages."""
-    if traceback is None:
-        return False
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return str(traceback.tb_frame.f_globals.get("__name__", "")).split(".")[0] in _OWN_PACKAGES
 
 
 def _say(message: str, color: str | None) -> None:

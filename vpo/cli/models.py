@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
+
+from vpo.model_folder import check_folder
 
 
 def load_model(name: str, trust_remote_code: bool = False) -> Any:
@@ -18,10 +19,7 @@ def load_model(name: str, trust_remote_code: bool = False) -> Any:
     Raises:
         ValueError: There is no model of that name, or none as safetensors.
     """
-    if name.startswith((".", "/", "~")) and not Path(name).is_dir():
-        raise ValueError(
-            f"{name} is no folder: expected one with a model's config.json and weights, or a name on the hub."
-        )
+    check_folder(name)
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -54,6 +52,7 @@ def require_tokenizer(name: str) -> Any:
     Raises:
         ValueError: There is none, or it cannot be loaded.
     """
+    check_folder(name)
     from transformers import AutoTokenizer
 
     try:

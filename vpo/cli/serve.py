@@ -30,9 +30,10 @@ def run_serve(asked: Serving) -> int:
 
     Raises:
         ValueError: The server's libraries are missing, there is no such model, or the address needs a token.
+        OSError: The address cannot be listened at.
     """
     try:
-        from search.serve.server import TOKEN_VARIABLE, check_access, serve
+        from search.serve.server import TOKEN_VARIABLE, check_access, listen, serve
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in ("starlette", "uvicorn"):
@@ -47,6 +48,7 @@ def run_serve(asked: Serving) -> int:
 
     token = os.environ.get(TOKEN_VARIABLE, "").strip() or None
     check_access(asked.host, token)  # before a model is loaded for minutes
+    listen(asked.host, asked.port).close()  # so is the port
     tokenizer = require_tokenizer(asked.model)
     if asked.chat_template is not None:
         tokenizer.chat_template = asked.chat_template.read_text(encoding="utf-8")

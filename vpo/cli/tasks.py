@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from vpo.cli import completion
+
 if TYPE_CHECKING:
     from vpo.tasks.check import CheckReport
 
@@ -41,7 +43,13 @@ def list_them() -> None:
 
 @tasks.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A task's name, a .py file with a function under @task, a dotted name.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A task's name, a .py file with a function under @task, a dotted name.",
+            autocompletion=completion.tasks,
+        ),
+    ],
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", help="Option of the task, as path=rows/; may be repeated.")
     ] = None,

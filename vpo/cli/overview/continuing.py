@@ -19,19 +19,32 @@ def continuation(path: Path, kind: Kind, record: Mapping[str, Any] | None, progr
 
     A run of a script of one's own is continued by that script: what to hand to ``train`` is said instead.
     """
+    words = continuing_words(path, kind, record, progress)
+    if words is not None:
+        return shlex.join(words) if kind in ("search", "demo") else _from_here(words, record)
+    if kind == "train" and progress.checkpoint is not None:
+        return f"trainer.train(resume_from_checkpoint={_checkpoint(path, progress)!r})"
+    return None
+
+
+def continuing_words(path: Path, kind: Kind, record: Mapping[str, Any] | None, progress: Progress) -> list[str] | None:
+    """The command's words, for the folder in which the run was begun; None if nothing of ours began it."""
     if kind == "search":
-        return shlex.join(["vpo", "search", "resume", str(path)])
+        return ["vpo", "search", "resume", str(path)]
     if kind == "demo":
         return _demo(path)
     words = _typed(record)
-    if kind == "compare":
-        return None if words is None else _from_here(words, record)
+    if words is None or kind == "compare":
+        return words
+    if not _is_ours(words):
+        return None
     if progress.checkpoint is None:
-        return None if words is None or not _is_ours(words) else _from_here(_without_resume(words), record)
-    checkpoint = str((path / f"checkpoint-{progress.checkpoint}").resolve())
-    if words is None or not _is_ours(words):
-        return f"trainer.train(resume_from_checkpoint={checkpoint!r})"
-    return _from_here([*_without_resume(words), _RESUME, checkpoint], record)
+        return _without_resume(words)
+    return [*_without_resume(words), _RESUME, _checkpoint(path, progress)]
+
+
+def _checkpoint(path: Path, progress: Progress) -> str:
+    return str((path / f"checkpoint-{progress.checkpoint}").resolve())
 
 
 def _typed(record: Mapping[str, Any] | None) -> list[str] | None:
@@ -44,6 +57,8 @@ def _typed(record: Mapping[str, Any] | None) -> list[str] | None:
     for i, word in enumerate(words[:3]):
         if Path(word).name in ("vpo", "accelerate", "torchrun") and not word.startswith("-"):
             return [Path(word).name, *words[i + 1 :]]
+    if words[1:3] == ["-m", "vpo.cli"]:
+        return ["vpo", *words[3:]]
     return ["python", *words[1:]] if Path(words[0]).name.startswith("python") else words
 
 
@@ -74,10 +89,10 @@ def _from_here(words: Sequence[str], record: Mapping[str, Any] | None) -> str:
     return command
 
 
-def _demo(path: Path) -> str:
+def _demo(path: Path) -> list[str]:
     from vpo.cli.study.settings import QUICK
 
     settings = read_object(path / "settings.json") or {}
     quick = all(settings.get(name) == value for name, value in QUICK.items())
     words = ["vpo", "demo", "--out", str(path), "--seed", str(settings.get("seed", 0))]
-    return shlex.join([*words, *(["--quick"] if quick else [])])
+    return [*words, *(["--quick"] if quick else [])]

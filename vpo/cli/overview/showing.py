@@ -65,8 +65,8 @@ def _record(folder: Path) -> dict[str, Any]:
     path = folder / RUN_FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is not there: expected the folder of a run. Runs write it when they begin; those of before it was "
-            "there have none. `vpo runs` lists what there is."
+            f"{path} is not there: expected the folder of a run. Runs write it when they begin. "
+            "`vpo runs` lists what there is."
         )
     record = RunFile(folder).read()
     if record is None:

@@ -10,9 +10,14 @@ from typing import Annotated
 
 import typer
 
+from vpo.cli import completion
+
 search = typer.Typer(help="Search with any sampler, under a budget that holds.", no_args_is_help=True)
 
-Folder = Annotated[Path, typer.Argument(help="Folder of a search: what `out` was in its file.")]
+Folder = Annotated[
+    Path,
+    typer.Argument(help="Folder of a search: what `out` was in its file.", autocompletion=completion.searches),
+]
 
 
 @search.callback()

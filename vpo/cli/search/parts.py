@@ -95,7 +95,7 @@ def make_sampler(config: SearchConfig) -> Any:
         if name == "model":
             return _model(**options)
         if name == "vllm":
-            return _class("search.vllm_sampler", "VLLMSampler").load(**options)
+            return _vllm(**options)
         if name == "openai":
             return _openai(**options)
         if ":" in name:
@@ -112,6 +112,13 @@ def _model(model: str, **options: Any) -> Any:
     from vpo.cli.models import load_model, require_tokenizer
 
     return ModelSampler(load_model(model), require_tokenizer(model), **options)
+
+
+def _vllm(model: str, **options: Any) -> Any:
+    from vpo.model_folder import check_folder
+
+    check_folder(model)
+    return _class("search.vllm_sampler", "VLLMSampler").load(model, **options)
 
 
 def _openai(base_url: str, model: str, tokenizer: str | None = None, **options: Any) -> Any:
