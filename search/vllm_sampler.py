@@ -70,6 +70,10 @@ class VLLMSampler:
         Raises:
             ValueError: vLLM is not installed, or it is a looped policy that vLLM cannot run.
         """
+        config, _ = PreTrainedConfig.get_config_dict(model)  # the file alone: building it may run a model's own code
+        is_looped = config.get("model_type") == LoopedConfig.model_type
+        if is_looped and not isinstance(check_config(LoopedConfig.from_dict(config)), FixedDepth):
+            engine_options.setdefault("enforce_eager", True)  # tokens stop by themselves
         try:
             from vllm import LLM
         except ImportError:
@@ -77,10 +81,6 @@ class VLLMSampler:
                 "VLLMSampler was asked for and vLLM is not installed, expected it in an environment of its own: "
                 "pip install 'vpo[vllm]', or use ModelSampler."
             ) from None
-        config, _ = PreTrainedConfig.get_config_dict(model)  # the file alone: building it may run a model's own code
-        is_looped = config.get("model_type") == LoopedConfig.model_type
-        if is_looped and not isinstance(check_config(LoopedConfig.from_dict(config)), FixedDepth):
-            engine_options.setdefault("enforce_eager", True)  # tokens stop by themselves
         if is_looped:
             register()
         dtype = config.get("dtype") or config.get("torch_dtype") or "auto"

@@ -16,8 +16,9 @@ from tests.checkout import PACKAGES, ROOT, imported_modules, pins, sources
 
 def requirements() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    # vLLM is not among the pins: it pins a stack of its own, which only machines that use it should have.
-    unpinned = {"vllm"}
+    # vLLM is not among the pins: it pins a stack of its own, which only machines that use it should have. Nor is
+    # Trackio, which wants an older Pillow.
+    unpinned = {"vllm", "trackio"}
     optional = project["optional-dependencies"]
     extras = [line for name, lines in optional.items() if name not in unpinned for line in lines]
     return [found for line in [*project["dependencies"], *extras] if (found := Requirement(line)).name != "vpo"]

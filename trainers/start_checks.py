@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import PreTrainedConfig
 
+from trainers.trackers import no_timings_in_trackio
 from vpo.looped import FixedDepth, KLExit, LoopedConfig, looped_policy
 from vpo.looped.vllm_plugin import check_config
 
@@ -125,6 +126,7 @@ def _logprob_gap(trainer: GRPOTrainer) -> tuple[float, torch.dtype]:
     with trainer.accelerator.autocast():
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
     own = (logits / trainer.temperature).log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1)
-    fused = trainer._get_per_token_logps_and_entropies(model, ids, mask, length - 1)[0]
+    with no_timings_in_trackio(trainer):
+        fused = trainer._get_per_token_logps_and_entropies(model, ids, mask, length - 1)[0]
     model.train(was_training)
     return (own - fused.float()).abs().max().item(), next(model.parameters()).dtype

@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments
 
 from trainers.end_with import end_with
 from trainers.recipe_file import RecipeParser
+from trainers.trackers import no_timings_in_trackio
 from trainers.vpo_config import VPOConfig
 from vpo.model_folder import check_model
 
@@ -130,7 +132,8 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
         from eval.collapse import CollapseMonitor
 
         act: Any = None if script.monitor == "watch" else script.monitor
-        monitor = CollapseMonitor(trainer, script.monitor_base, script.monitor_correct, on_alarm=act)
+        told = alert_sinks(args.report_to)
+        monitor = CollapseMonitor(trainer, script.monitor_base, script.monitor_correct, on_alarm=act, alerts=told)
         trainer.add_callback(monitor)
     if script.evaluate != "only":
         trainer.train(resume_from_checkpoint=args.resume_from_checkpoint)
@@ -146,13 +149,19 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
         trainer.end()
 
 
+def alert_sinks(report_to: Sequence[str]) -> list[str]:
+    """Where the monitor's alarms go: the console, and those trackers of a run that show alerts."""
+    return ["console", *(name for name in ("trackio", "wandb") if name in report_to)]
+
+
 def _trusts(args: VPOConfig) -> bool:
     return bool(isinstance(args.model_init_kwargs, dict) and args.model_init_kwargs.get("trust_remote_code"))
 
 
 def _evaluate(trainer: Any) -> None:
     """Answer the test prompts; leaves the metrics and ``evaluation.json``, which says what the components are."""
-    trainer.save_metrics("eval", trainer.evaluate())
+    with no_timings_in_trackio(trainer):
+        trainer.save_metrics("eval", trainer.evaluate())
     if trainer.accelerator.is_main_process:
         components = trainer.vector_reward.components or ()
         w_star = trainer.w_star(len(components)).tolist() if components else []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trainers.vpo import main, make_parser
+from trainers.vpo import alert_sinks, main, make_parser
 from vpo.cli.app import main as app_main
 from vpo.cli.train import launch_command
 
@@ -157,6 +157,11 @@ def test_a_recipe_without_data_or_reward_says_what_is_missing(saved, tmp_path):
         run(*base, "--reward_funcs", "think_format_reward")
     with pytest.raises(ValueError, match="model_name_or_path is not set"):
         run("--output_dir", str(tmp_path / "out"))
+
+
+def test_alarms_go_where_the_run_is_reported_to_and_alerts_are_shown():
+    assert alert_sinks([]) == ["console"]
+    assert alert_sinks(["tensorboard", "trackio"]) == ["console", "trackio"]
 
 
 def test_a_recipe_can_have_the_run_watched(recipe, tmp_path, monkeypatch):

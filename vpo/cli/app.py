@@ -174,7 +174,10 @@ def train(
         typer.Option(help="Configuration of `accelerate launch`, such as accelerate_config.yaml.", exists=True),
     ] = None,
 ) -> None:
-    """Train from a recipe; every other option goes before the recipe's, as --learning_rate 2e-6 or --dry_run."""
+    """Train from a recipe; any other option overrides the recipe's, as --learning_rate 2e-6 or --dry_run.
+
+    `vpo schema train` describes all of them; `--dry_run` takes one step and saves nothing.
+    """
     from vpo.cli.train import run_train
 
     raise typer.Exit(run_train(recipe, context.args, processes, accelerate_config))

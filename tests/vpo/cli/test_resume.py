@@ -152,6 +152,23 @@ def test_code_of_ones_own_is_run_only_when_it_is_trusted(stopped, started, capfd
     assert main(["runs", "resume", str(run), "--trust"]) == 7
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--reward_funcs", "mine.short"],
+        ["--reward-funcs=mine.short"],
+        ["--reward_funcs", "accuracy_reward", "mine.short"],
+        ["--reward_f", "mine.short"],
+        ["--task=mine.py"],
+        ["--model_init_kwargs", '{"trust_remote_code": true}'],
+    ],
+    ids=" ".join,
+)
+def test_no_spelling_of_a_flag_hides_code(stopped, started, flags):
+    assert main(["runs", "resume", str(stopped(["vpo", "train", "my recipe.yaml", *flags]))]) == 1
+    assert not started
+
+
 def test_flags_name_code_too_and_ours_needs_no_trust(stopped, started):
     run = stopped(["vpo", "train", "--processes", "1", "my recipe.yaml", "--reward_funcs", "mine.short"])
     assert main(["runs", "resume", str(run)]) == 1 and not started

@@ -116,7 +116,7 @@ def _own_code(folder: Path, kind: Kind, module: Sequence[str]) -> Iterator[str]:
     settings = read_yaml(recipe).content if recipe is not None and recipe.is_file() else {}
     for name in _RUN_CODE:
         given = [settings[name]] if name in settings else []
-        given += [word for flag, word in zip(flags, [*flags[1:], ""], strict=True) if _names(flag, name)]
+        given += _given(flags, name)
         for value in given:
             if name == "env" or any(_is_foreign(text, name) for text in _texts(value)):
                 yield f"{name}: {value}"
@@ -124,8 +124,17 @@ def _own_code(folder: Path, kind: Kind, module: Sequence[str]) -> Iterator[str]:
         yield "--arms"
 
 
-def _names(flag: str, name: str) -> bool:
-    return flag.startswith("--") and flag[2:].split("=")[0].replace("-", "_") == name
+def _given(flags: Sequence[str], name: str) -> list[str]:
+    """Values of an option on a command line, which may be spelt with hyphens, shortened, or have several."""
+    found, is_it = [], False
+    for word in flags:
+        if word.startswith("--"):
+            spelt, equals, _ = word[2:].replace("-", "_").partition("=")
+            is_it = bool(spelt) and name.startswith(spelt)
+            found += [word.partition("=")[2]] if is_it and equals else []
+        elif is_it:
+            found.append(word)
+    return found
 
 
 def _is_foreign(text: str, name: str) -> bool:
