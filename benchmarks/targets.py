@@ -52,12 +52,18 @@ def _shown(argument: str) -> str:
     return Path(argument).name if Path(argument).is_absolute() else argument
 
 
+def _script() -> str:
+    """The running benchmark as a path within the checkout."""
+    path, home = Path(sys.argv[0]).resolve(), RESULTS.resolve().parent
+    return f"benchmarks/{path.relative_to(home).as_posix() if path.is_relative_to(home) else path.name}"
+
+
 def finish(name: str, quick: bool, results: dict[str, Any], targets: list[Target]) -> int:
     """Write the results, print the targets, and return the exit status: 1 if one is short."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}{'-quick' if quick else ''}.json"
     facts = {
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(_shown, sys.argv[1:])]),
+        "command": " ".join(["python", _script(), *map(_shown, sys.argv[1:])]),
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": hardware(),
         "python": platform.python_version(),

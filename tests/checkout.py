@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("vpo", "trainers", "search", "eval")
-NOT_INSTALLED = ("tests", "benchmarks", "recipes", "docs")
+NOT_INSTALLED = ("tests", "benchmarks", "recipes", "docs", "examples")
 
 
 def sources(package: str) -> list[Path]:

@@ -63,7 +63,7 @@ def test_an_arrow_in_the_wrong_direction_is_seen(package: str, source: str) -> N
 
 
 def test_every_function_lives_with_the_idea_that_it_serves() -> None:
-    places = [*PACKAGES, "tests", "benchmarks"]
+    places = [*PACKAGES, "tests", "benchmarks", "examples"]
     names = {path.stem: path for place in places for path in sources(place)}
     assert names.keys() & {"utils", "util", "helpers", "helper", "common", "misc"} == set()
 

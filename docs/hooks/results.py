@@ -15,16 +15,17 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS, SHORT = "<!-- the table of benchmarks -->", "<!-- the targets that are short -->"
-_PARTS = ("targets", "workers")  # what benchmarks share
+_PARTS = ("targets", "workers", "gpu/device", "gpu/models")  # what benchmarks share
+_NAME = re.compile(r"benchmarks/((?:gpu/)?\w+)\.py")
 _TIME = re.compile(r"[^.?;,:]*\b\d+\s+(?:minutes?|hours?)\b[^.;]*|[Aa]bout two hours[^.;]*")
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One file of benchmarks/.
+    """One file of benchmarks/ or benchmarks/gpu/.
 
     Attributes:
-        name: File name without its ending.
+        name: File name without its ending, for one that needs a GPU with the folder: "gpu/NAME".
         question: First paragraph of its docstring.
         results: Results file by name, with its content.
         time: What it takes, in words; empty if neither results nor docstring say it.
@@ -44,7 +45,7 @@ def benchmarks(root: Path = ROOT) -> list[Benchmark]:
     for path in sorted((root / "benchmarks" / "results").glob("*.json")):
         if not path.stem.endswith("-quick"):
             content = json.loads(path.read_text(encoding="utf-8"))
-            named = re.search(r"benchmarks/(\w+)\.py", content.get("command", ""))
+            named = _NAME.search(content.get("command", ""))
             results.setdefault(named[1] if named else path.stem, {})[path.name] = content
     pages = {
         path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
@@ -52,16 +53,18 @@ def benchmarks(root: Path = ROOT) -> list[Benchmark]:
         if path.name != "reproduce.md"
     }
     found = []
-    for path in sorted((root / "benchmarks").glob("*.py")):
-        if path.stem in _PARTS:
+    home = root / "benchmarks"
+    for path in [*sorted(home.glob("*.py")), *sorted(home.glob("gpu/*.py"))]:
+        name = path.relative_to(home).with_suffix("").as_posix()
+        if name in _PARTS:
             continue
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         cited = tuple(
-            page for page, words in pages.items() if re.search(rf"benchmarks/{path.stem}(\.py|\.json)?\b", words)
+            page for page, words in pages.items() if re.search(rf"benchmarks/{name}(\.py|\.json)?\b", words)
         )
-        of_it = results.get(path.stem, {})
+        of_it = results.get(name, {})
         question = " ".join(text.partition("\n\n")[0].split())
-        found.append(Benchmark(path.stem, question, of_it, _time(text, of_it), cited))
+        found.append(Benchmark(name, question, of_it, _time(text, of_it), cited))
     return found
 
 

@@ -43,13 +43,13 @@ def draw_pools(run: Path, settings: Settings, policy: str) -> None:
     folder = run / "pools" / policy
     folder.mkdir(parents=True, exist_ok=True)
     for done, (num_answers, shuffled) in enumerate(variants):
-        rewards, answers = _draw_pool(settings, sampler, policy, num_answers, shuffled)
+        rewards, answers = draw_pool(settings, sampler, policy, num_answers, shuffled)
         np.savez_compressed(pool_file(run, policy, num_answers, shuffled), rewards=rewards, answers=answers)
         say(done + 1, len(variants))
     finish(folder, {})
 
 
-def _draw_pool(
+def draw_pool(
     settings: Settings, sampler: ModelSampler, policy: str, num_answers: int, shuffled: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """(P, C, M, D) reward vectors and (P, C, M) texts of the answers to every held-out example."""
