@@ -19,7 +19,7 @@ from eval.bootstrap import mean_and_error
 Results = list[dict[str, Any]]
 READ = (1, 2, 3, 4, 6, 8)
 FOUR, TWO = "4 loops", "2 loops"
-FOLLOWED = (FOUR, RANDOM, "PLT, 4 loops", SHIFT, FROZEN)
+FOLLOWED = (TWO, FOUR, RANDOM, "PLT, 2 loops", "PLT, 4 loops", SHIFT, FROZEN)
 UNTRAINED = "untrained"
 NEUTRAL, CLOSE, MOST = 0.5, 1.0, 0.8  # points, points, share
 

@@ -18,18 +18,20 @@ from serial_depth.training import nats
 
 from vpo.looped import DepthPolicy, LoopedForCausalLM
 
+EFFORT = {"addition": 0.5, "a5": 0.75}
+
 
 @dataclass(frozen=True)
 class Plan:
     """Sizes of the study."""
 
-    updates: int = 800  # of a5; addition is learned in three eighths of them
+    updates: int = 640  # of an effort of 1
     width: int = 64
     batch: int = 48
     lr: float = 3e-3
 
     def updates_of(self, task: str, arm: Arm) -> int:
-        return round(self.updates * arm.updates * (3 / 8 if task == "addition" else 1))
+        return round(self.updates * arm.updates * EFFORT[task])
 
 
 def call(model: LoopedForCausalLM, work: Work, policy: DepthPolicy):
