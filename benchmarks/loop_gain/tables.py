@@ -163,7 +163,7 @@ def show(by_task: dict[str, Results]) -> None:
 
 
 def targets_of(by_task: dict[str, Results]) -> list[Target]:
-    """What was asked before anything was run."""
+    """What was asked before the full run, after short trials of plain models."""
     return [target for task, results in by_task.items() for target in _targets(task, results)]
 
 
