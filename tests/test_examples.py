@@ -39,6 +39,7 @@ def test_an_example_is_short_says_what_to_see_and_is_in_the_guide(name: str) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_vpo_leaves_every_guest_a_better_choice_than_grpo(tmp_path: Path) -> None:
     table = {line[:10].strip(): numbers(line[10:]) for line in run("vpo_with_your_rewards", tmp_path).splitlines()[-3:]}
     (grpo_kinds, *grpo), (vpo_kinds, *vpo) = table["GRPO"], table["VPO"]
@@ -47,6 +48,7 @@ def test_vpo_leaves_every_guest_a_better_choice_than_grpo(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_monitor_sees_the_format_win_and_fails_the_pipeline(tmp_path: Path) -> None:
     shown = run("watch_for_collapse", tmp_path)
     shares = [float(each) for each in re.findall(r"largest share of a format ([\d.]+)", shown)]
@@ -57,6 +59,7 @@ def test_the_monitor_sees_the_format_win_and_fails_the_pipeline(tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_checkpoint_is_looped_healed_and_stops_by_itself(tmp_path: Path) -> None:
     lines = [line for line in run("loop_a_checkpoint", tmp_path).splitlines() if not line.startswith("{")]
     convert, heal, choose, tokens, loops = lines[-5:]
@@ -70,6 +73,7 @@ def test_a_checkpoint_is_looped_healed_and_stops_by_itself(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_search_goes_on_from_its_ledger_and_keeps_its_budget(tmp_path: Path) -> None:
     stopped, resumed, again = run("search_a_served_policy", tmp_path).splitlines()[-3:]
     spent, budget, answers, scored = (int(each) for each in numbers(stopped)[:4])

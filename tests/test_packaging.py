@@ -3,8 +3,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,41 @@ def test_the_wheel_carries_the_licence_and_the_command(wheel: Path) -> None:
     assert "Apache License" in texts["LICENSE"]
     assert "License-Expression: Apache-2.0" in texts["METADATA"]
     assert "vpo = vpo.cli.app:main" in texts["entry_points.txt"]
+
+
+def test_vllm_finds_the_plugin_for_looped_policies_in_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    (plugin,) = entry_points_of(tmp_path, "vllm.general_plugins")
+    assert plugin.name == "vpo_looped"
+    module, _, function = plugin.value.partition(":")
+    home = tmp_path / module.replace(".", "/")
+    source = (home / "__init__.py" if home.is_dir() else home.with_suffix(".py")).read_text()
+    assert f"def {function}(" in source
+
+
+def entry_points_of(folder: Path, group: str) -> list[EntryPoint]:
+    return [
+        point for found in distributions(path=[str(folder)]) for point in found.entry_points if point.group == group
+    ]
+
+
+def test_the_source_distribution_builds_the_same_wheel_and_holds_no_half_of_the_tests(
+    wheel: Path, tmp_path: Path
+) -> None:
+    source = copy_tree(tmp_path / "source")
+    script = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, cwd=source)
+    assert done.returncode == 0, done.stderr
+    (archive,) = tmp_path.glob("vpo-*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    there = {path.name for path in unpacked.iterdir()}
+    assert {"constraints.txt", "CHANGELOG.md", "examples", "recipes", "docs"} <= there
+    assert not there & {"tests", "benchmarks"}
+    files = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    installed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert installed - files == set()
 
 
 @pytest.mark.slow

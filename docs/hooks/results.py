@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS, SHORT = "<!-- the table of benchmarks -->", "<!-- the targets that are short -->"
-_PARTS = ("targets", "workers", "gpu/device", "gpu/models")  # what benchmarks share
+_PARTS = ("targets", "workers", "gpu/device", "gpu/models", "gpu/maze_stages")  # what benchmarks share
 _NAME = re.compile(r"benchmarks/((?:gpu/)?\w+)\.py")
 _TIME = re.compile(r"[^.?;,:]*\b\d+\s+(?:minutes?|hours?)\b[^.;]*|[Aa]bout two hours[^.;]*")
 
@@ -59,9 +59,7 @@ def benchmarks(root: Path = ROOT) -> list[Benchmark]:
         if name in _PARTS:
             continue
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        cited = tuple(
-            page for page, words in pages.items() if re.search(rf"benchmarks/{name}(\.py|\.json)?\b", words)
-        )
+        cited = tuple(page for page, words in pages.items() if re.search(rf"benchmarks/{name}(\.py|\.json)?\b", words))
         of_it = results.get(name, {})
         question = " ".join(text.partition("\n\n")[0].split())
         found.append(Benchmark(name, question, of_it, _time(text, of_it), cited))

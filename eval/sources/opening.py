@@ -61,7 +61,7 @@ def open_source(
     if kind is None and not path.exists():
         raise FileNotFoundError(
             f"there is nothing at {path}: expected {_LOOKED_FOR}. Check the path; for a log that is still to come, "
-            "name its kind with kind=."
+            "name its kind with kind= (--kind of `vpo monitor`)."
         )
     found = KINDS[kind] if kind is not None else _kind_of_file(path) if path.is_file() else _kind_of_folder(path)
     if found is None:

@@ -15,6 +15,7 @@ import typer
 from vpo.cli import completion
 
 if TYPE_CHECKING:
+    from vpo.collinearity import RewardGeometry
     from vpo.tasks.check import CheckReport
 
 _MOST_SHOWN = 12  # failures; one cause often shows in every answer
@@ -97,11 +98,8 @@ def _describe(name: str, split: str, report: CheckReport) -> str:
         )
     lines.append(f"slowest: {report.slowest[1]:.2f} s for {report.slowest[0]}")
     if report.geometry is not None:
-        geometry = report.geometry
         lines.append(
-            f"of {report.measured_on}: choosing by taste is worth {geometry.specialist_gain:.1%} +- "
-            f"{geometry.error:.1%} of what choosing is worth ({geometry.verdict}), correlation of components "
-            f"{geometry.correlation:.2f}, effective rank {geometry.effective_rank:.1f}; a policy's own answers decide "
+            f"of {report.measured_on}: {_geometry(report.geometry)}; a policy's own answers decide "
             "(set/specialist_gain in its log)"
         )
     lines += [f"look at: {remark}" for remark in report.remarks]
@@ -110,3 +108,18 @@ def _describe(name: str, split: str, report: CheckReport) -> str:
         lines.append(f"... and {len(report.failures) - _MOST_SHOWN} more")
     lines.append("fit to train on" if not report.failures else f"{len(report.failures)} failures")
     return "\n".join(lines)
+
+
+def _geometry(geometry: RewardGeometry) -> str:
+    """Its figures in words, as far as there are any: answers that are all alike offer no choice."""
+    if math.isnan(geometry.specialist_gain):
+        said = "they offer no choice, so what choosing by taste is worth cannot be told"
+    else:
+        error = "" if math.isnan(geometry.error) else f" +- {geometry.error:.1%}"
+        said = f"choosing by taste is worth {geometry.specialist_gain:.1%}{error} of what choosing is worth"
+        said += f" ({geometry.verdict})"
+    if not math.isnan(geometry.correlation):
+        said += f", correlation of components {geometry.correlation:.2f}"
+    if not math.isnan(geometry.effective_rank):
+        said += f", effective rank {geometry.effective_rank:.1f}"
+    return said
