@@ -15,6 +15,7 @@ import typer
 from vpo.cli import completion
 
 if TYPE_CHECKING:
+    from vpo.collinearity import RewardGeometry
     from vpo.tasks.check import CheckReport
 
 _MOST_SHOWN = 12  # failures; one cause often shows in every answer
@@ -97,16 +98,20 @@ def _describe(name: str, split: str, report: CheckReport) -> str:
         )
     lines.append(f"slowest: {report.slowest[1]:.2f} s for {report.slowest[0]}")
     if report.geometry is not None:
-        geometry = report.geometry
-        lines.append(
-            f"of {report.measured_on}: choosing by taste is worth {geometry.specialist_gain:.1%} +- "
-            f"{geometry.error:.1%} of what choosing is worth ({geometry.verdict}), correlation of components "
-            f"{geometry.correlation:.2f}, effective rank {geometry.effective_rank:.1f}; a policy's own answers decide "
-            "(set/specialist_gain in its log)"
-        )
+        lines.append(_geometry(report.measured_on, report.geometry))
     lines += [f"look at: {remark}" for remark in report.remarks]
     lines += [f"FAILED: {failure}" for failure in report.failures[:_MOST_SHOWN]]
     if len(report.failures) > _MOST_SHOWN:
         lines.append(f"... and {len(report.failures) - _MOST_SHOWN} more")
     lines.append("fit to train on" if not report.failures else f"{len(report.failures)} failures")
     return "\n".join(lines)
+
+
+def _geometry(measured_on: str, geometry: RewardGeometry) -> str:
+    """Whether the vector is one in fact; a figure that nothing tells is left out."""
+    figures = [f"of {measured_on}: {geometry.worth} ({geometry.verdict})"]
+    if not math.isnan(geometry.correlation):
+        figures.append(f"correlation of components {geometry.correlation:.2f}")
+    if not math.isnan(geometry.effective_rank):
+        figures.append(f"effective rank {geometry.effective_rank:.1f}")
+    return ", ".join(figures) + "; a policy's own answers decide (set/specialist_gain in its log)"
