@@ -221,9 +221,7 @@ def _short_enough(rows: Any, most: int, args: VPOConfig, model: ModelConfig) -> 
         raise ValueError("max_prompt_tokens cannot count the rows of a streamed dataset: leave one of the two out.")
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(
-        model.model_name_or_path, revision=model.model_revision, trust_remote_code=args.trust_remote_code
-    )
+    tokenizer = AutoTokenizer.from_pretrained(model.model_name_or_path, revision=model.model_revision)
     answers = args.build_answer_format()
 
     def length(prompt: Any) -> int:
