@@ -13,6 +13,7 @@ from typing import Any
 
 from search.outcomes import Numbering, Outcome
 from search.records import Result, SearchResult
+from search.row_checks import LedgerError
 from search.rows import Row, answers_of, decisions_of, generation_of, proposal_of
 
 
@@ -70,6 +71,11 @@ def _fold_one(config: Mapping[str, Any], problem_id: str, rows: Sequence[Row]) -
     numbers: Iterable[int] = evaluated if streamed and not config["ordered"] else _contiguous(evaluated)
     numbering, results, solved = Numbering(), [], False
     for number in numbers:
+        if number not in asked:
+            raise LedgerError(
+                f"the ledger holds an evaluation of completion {number} of {problem_id!r:.80} and not the completion: "
+                "restore the file from a copy."
+            )
         row = asked[number]
         outcome = Outcome(generation_of(row), answers_of(evaluated[number]), decisions_of(evaluated[number]))
         results.append(numbering.result(number, row["seed"], proposal_of(row), outcome))

@@ -16,6 +16,7 @@ from search.ledger import Ledger, LedgerError
 from search.outcomes import Judged
 from search.problem_run import ProblemRun, Ticket
 from search.records import Generation
+from search.row_checks import check_rows
 from search.rows import (
     Row,
     abort_row,
@@ -58,6 +59,7 @@ class Journal:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger, self._path, self._clock = ledger, path, clock
+        check_rows(rows, path)
         self._generations = {_key(row): row for row in rows if row["kind"] == "generation"}
         self._answers = {_key(row): row for row in rows if row["kind"] == "evaluation"}
         self._partial = [row for row in rows if row["kind"] == "partial"]
@@ -89,9 +91,13 @@ class Journal:
         Raises:
             LedgerError: A problem weighs its components in another way now.
         """
+        for problem_id in {problem_id for problem_id, _ in self._answers} - runs.keys():
+            raise self.mismatch(f"there is a problem {problem_id!r:.80} that the run does not have")
         for key, row in self._answers.items():
             self._judged[key] = self._remember(runs[key[0]], row, f"generation {key[1]}")
         for row in self._partial:
+            if row["problem"] not in runs:
+                raise self.mismatch(f"there is a problem {row['problem']!r:.80} that the run does not have")
             self._remember(runs[row["problem"]], row, "a part of a generation")
 
     def _remember(self, run: ProblemRun, row: Row, what: str) -> tuple[Judged, ...]:

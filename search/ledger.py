@@ -18,15 +18,12 @@ from typing import Any
 
 from search.fold import Told, fold
 from search.records import SearchResult
+from search.row_checks import LedgerError, check_config, check_header, check_rows, not_written, read_line
 from search.rows import Row
 from search.seeds import stable_hash
 
 FORMAT = 2
 _MAGIC = b'{"kind":"search-ledger",'
-
-
-class LedgerError(ValueError):
-    """A ledger cannot be used: damaged, in use, or written by another run."""
 
 
 class Ledger:
@@ -120,8 +117,24 @@ def read_told(path: str | os.PathLike[str]) -> list[Told]:
         FileNotFoundError: There is no such file.
         LedgerError: The file is damaged, or holds no header.
     """
+    return fold(*read_search(path))
+
+
+def read_search(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Row]]:
+    """The configuration of a search and its rows, each of them checked: the ledger may come from anybody.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        LedgerError: The file is damaged, holds no header, or a line that no search writes.
+    """
     header, rows = read_ledger(path)
-    return fold(header["config"], rows)
+    config: dict[str, Any] = header["config"]
+    try:
+        check_config(config)
+    except ValueError as error:
+        raise not_written(path, 1, error) from None
+    check_rows(rows, path, (problem["id"] for problem in config["problems"]))
+    return config, rows
 
 
 # ASCII escapes keep lone surrogates and exotic line ends inside their line; NaN is a bug by now, not a value.
@@ -142,7 +155,7 @@ def _scan(path: Path) -> tuple[Row | None, list[Row], int]:
     parsed: list[Row] = []
     for index, line in enumerate(lines):
         try:
-            parsed.append(json.loads(line))
+            parsed.append(read_line(line))
         except ValueError:
             if index == len(lines) - 1:  # blocks of a torn write may reach the disk out of order
                 size -= len(line) + 1
@@ -154,11 +167,21 @@ def _scan(path: Path) -> tuple[Row | None, list[Row], int]:
     # Also true of a header that was cut off; anything else must not be truncated away
     if content[: len(_MAGIC)] != _MAGIC[: len(content)]:
         raise LedgerError(f"{path} does not begin with a ledger header: give another ledger_path, this file is kept.")
-    if parsed and parsed[0]["format"] != FORMAT:
-        raise LedgerError(
-            f"{path} has ledger format {parsed[0]['format']}, expected {FORMAT}: use the version that wrote it."
-        )
+    if parsed:
+        _check_header_line(path, parsed[0])
     return (parsed[0] if parsed else None), parsed[1:], size
+
+
+def _check_header_line(path: Path, header: Any) -> None:
+    """Refuse another format, and what is no header."""
+    if isinstance(header, dict) and header.get("format", FORMAT) != FORMAT:
+        raise LedgerError(
+            f"{path} has ledger format {header['format']!r:.60}, expected {FORMAT}: use the version that wrote it."
+        )
+    try:
+        check_header(header)
+    except ValueError as error:
+        raise not_written(path, 1, error) from None
 
 
 def _check_same_run(path: Path, found: Row, wanted: Row) -> None:

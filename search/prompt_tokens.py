@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from search.records import Prompt, Request
@@ -20,7 +21,8 @@ def prompt_ids(
     """Token ids of a prompt, as in training: text with the tokenizer's special tokens, a chat through its template.
 
     Raises:
-        ValueError: The prompt has no tokens, or is a chat and the tokenizer has no template.
+        ValueError: The prompt has no tokens, or is a chat and the tokenizer has no template, or one that
+            refuses it.
     """
     if isinstance(prompt, str):
         ids = list(tokenizer(prompt)["input_ids"])
@@ -32,7 +34,13 @@ def prompt_ids(
                 "prompt as text, or set tokenizer.chat_template."
             )
         template_options = {"add_generation_prompt": True, "tokenize": True, "return_dict": True, **kwargs}
-        ids = list(tokenizer.apply_chat_template(prompt, **template_options)["input_ids"])
+        try:
+            ids = list(tokenizer.apply_chat_template(prompt, **template_options)["input_ids"])
+        except TemplateError as error:
+            raise ValueError(
+                f"the tokenizer's chat template refuses these messages ({error}), expected the roles that it knows, in "
+                "its order: look at tokenizer.chat_template."
+            ) from error
     if not ids:
         raise ValueError("a prompt has no tokens, expected at least one: give the model something to continue.")
     return ids

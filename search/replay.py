@@ -19,12 +19,13 @@ from search.driver import make_windows, play_rounds
 from search.evaluations import Evaluations
 from search.evaluator_pool import EvaluatorPool, timed_evaluate
 from search.journal import Journal
-from search.ledger import LedgerError, read_ledger
+from search.ledger import LedgerError, read_search
 from search.outcomes import Judged
 from search.problem import Problem
 from search.procedures import Procedure
 from search.records import Evaluation, SearchResult, Vector
 from search.retry import Backoff
+from search.row_checks import not_written
 from search.rows import Row, answers_of, decisions_of, generation_of
 from search.settings import Settings, check_problems
 from search.stream import restore
@@ -91,10 +92,12 @@ def replay_search(
         LedgerError: The ledger is damaged, or the code does not do what it did.
         ValueError: ``count_tokens`` is needed; or a problem breaks its contract.
     """
-    header, rows = read_ledger(ledger_path)
-    config = header["config"]
+    config, rows = read_search(ledger_path)
     check_problems(problems)
-    settings = Settings.from_identity(config)
+    try:
+        settings = Settings.from_identity(config)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise not_written(ledger_path, 1, ValueError(f"its settings make no sense ({error})")) from error
     counted = config["budget"].get("prompts") == "counted"
     if counted and count_tokens is None:
         raise ValueError(

@@ -28,6 +28,7 @@ from trl.models.utils import _ForwardRedirection
 from trainers.healing_config import HealingConfig
 from trainers.model_cards import ModelCards
 from trainers.warm_start import without_loop_parameters
+from vpo.checkpoints import check_checkpoint
 from vpo.looped import FixedDepth, RandomDepth, looped_policy
 from vpo.looped.consistency import Lookahead
 from vpo.looped.depth import DepthPolicy, Halter, HaltReason, LoopCall, LoopStep
@@ -89,13 +90,13 @@ class HealingTrainer(ModelCards, SFTTrainer):
 
     def _prepare_teacher(self, teacher: PreTrainedModel | str, student: Any) -> Any:
         if isinstance(teacher, str):
-            options: dict[str, Any] = {"dtype": student.dtype, "use_safetensors": True}
-            options.update(self.args.teacher_model_init_kwargs or {})  # type: ignore[arg-type] # JSON was parsed before
+            check_checkpoint(teacher)
+            given: Any = self.args.teacher_model_init_kwargs or {}  # its JSON was parsed before
+            options = {"dtype": student.dtype, "use_safetensors": True} | given
             teacher = AutoModelForCausalLM.from_pretrained(teacher, **options)
         elif self.args.teacher_model_init_kwargs is not None:
             raise ValueError("teacher_model_init_kwargs are for a teacher given by name; this one is a model already.")
-        head = teacher.get_output_embeddings()
-        rows = None if head is None else head.weight.shape[0]
+        rows = None if (head := teacher.get_output_embeddings()) is None else head.weight.shape[0]
         if rows != student.get_output_embeddings().weight.shape[0]:
             raise ValueError(
                 f"the teacher predicts {rows} tokens and the student {student.config.vocab_size}: expected the same "

@@ -7,6 +7,7 @@ fails somewhere in the optimizer, and ``evaluate: no``, which YAML takes for fal
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ from typing import Any, NoReturn
 from trl import TrlParser
 
 from vpo.yaml_file import Schema, YamlFile, check, read_yaml, schema_of
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LOADING = re.compile(r"LD_|DYLD_|PYTHON(?!HASHSEED$|UNBUFFERED$)|PATH$|BASH_ENV$|ENV$")
 
 _ENVIRONMENT: Schema = {
     "type": "object",
@@ -64,6 +68,9 @@ class RecipeParser(TrlParser):
             raise  # of the command line, not of the file
         except ValueError as error:
             raise file.placed(_said_plainly(error)) from error
+        # The settings' own checks, TRL's and those of transformers, stumble over values that go together with no other
+        except (TypeError, KeyError, IndexError, AttributeError, OverflowError, OSError) as error:
+            raise file.placed(ValueError(f"{type(error).__name__}: {error}")) from error
 
     def check(self, file: YamlFile) -> None:
         """Refuse a recipe that no settings can be made of.
@@ -73,6 +80,8 @@ class RecipeParser(TrlParser):
         """
         kinds: Any = self.dataclass_types
         check(file, recipe_schema(kinds))
+        for name in file.content.get("env", {}):
+            _check_variable(name, file.where(("env", name)))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's; a flag that does not exist is refused here, with the one that was meant."""
@@ -99,6 +108,17 @@ class RecipeParser(TrlParser):
         if not path.is_file():
             raise ValueError(f"there is no recipe {path}: expected a YAML file.")
         return read_yaml(path)
+
+
+def _check_variable(name: object, where: str) -> None:
+    """Refuse what is no name of a variable, or one by which processes load code: that is for the shell to say."""
+    if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+        raise ValueError(f"{where}: env has the name {name!r:.80}, expected letters, digits and '_'.")
+    if _LOADING.match(name):
+        raise ValueError(
+            f"{where}: env sets {name}, by which processes are made to load code: expected settings alone. Export it "
+            "in your shell if you mean it."
+        )
 
 
 def _said_plainly(error: ValueError) -> ValueError:

@@ -21,6 +21,7 @@ from trl.trainer.utils import get_config_model_id
 
 from trainers.vpo_config import VPOConfig
 from vpo.answers import AnswerFormat
+from vpo.checkpoints import check_checkpoint
 
 
 class RewardModel:
@@ -131,6 +132,7 @@ def with_reward_models(
     functions: list[Callable[..., Any]] = []
     for reward, tokenizer in zip(rewards, tokenizers, strict=True):
         if isinstance(reward, str):
+            check_checkpoint(reward)
             options = {"use_safetensors": True, "trust_remote_code": args.trust_remote_code}
             options.update(args.model_init_kwargs or {})
             if args.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):

@@ -39,6 +39,7 @@ from trainers.stopping import stop_after_last_answer
 from trainers.token_budget import StopsAtBudget, TokenBudget
 from trainers.vllm_sampling import vllm_sampling
 from trainers.vpo_config import VPOConfig
+from vpo.checkpoints import check_checkpoint
 from vpo.rewards import VectorReward
 from vpo.weightings import prompt_key
 
@@ -93,6 +94,7 @@ class VPOTrainer(ModelCards, DepthReplay, ExactResume, StopsAtBudget, GRPOTraine
         args = args or VPOConfig("vpo-output")
         check_sampling(model, args)
         if isinstance(model, str):  # other files of weights are pickles
+            check_checkpoint(model)
             args.model_init_kwargs = {"use_safetensors": True, **(args.model_init_kwargs or {})}
         self.answer_format = args.build_answer_format()
         self.payment = Payment(args)

@@ -51,6 +51,14 @@ class RewardGeometry:
     prompts: int
 
     @property
+    def worth(self) -> str:
+        """The gain in words, with its standard error where there are prompts enough for one."""
+        if math.isnan(self.specialist_gain):
+            return "no prompt offered a choice between unequal answers, so what choosing by taste is worth is not known"
+        error = "" if math.isnan(self.error) else f" +- {self.error:.1%}"
+        return f"choosing by taste is worth {self.specialist_gain:.1%}{error} of what choosing is worth"
+
+    @property
     def verdict(self) -> Verdict:
         """What the gain says: "scalar" if two standard errors above it is small, "vector" if two below is not."""
         if math.isnan(self.specialist_gain) or math.isnan(self.error):
@@ -61,10 +69,7 @@ class RewardGeometry:
 
     def explain(self) -> str:
         """The verdict in words, with what to do about it."""
-        figures = (
-            f"choosing by taste is worth {self.specialist_gain:.1%} +- {self.error:.1%} of what choosing is worth, "
-            f"over {self.prompts} prompts"
-        )
+        figures = f"{self.worth}, over {self.prompts} prompts"
         if not math.isnan(self.correlation):
             figures += f"; mean correlation of components {self.correlation:.2f}"
         if not math.isnan(self.effective_rank):

@@ -27,6 +27,8 @@ from eval.samples import Facet, Samples
 
 _TEXT_COLUMNS = ("prompt_ids", "texts", "prompts", "finish_reasons")
 _NUMBER_COLUMNS = ("tokens", "depths", "entropies")
+# What a file that was edited, cut, or not written here leads to, wherever it is noticed
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
 
 
 class MonitorStore:
@@ -83,8 +85,9 @@ class MonitorStore:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             stored = {name: content["settings"].get(name) for name in settings}
-        except (ValueError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path} cannot be read ({error}): delete {self.folder} to begin anew.") from error
+            known = dict(content["facets"])
+        except _UNREADABLE as error:
+            raise self._unreadable(path, error) from error
         wanted = json.loads(json.dumps(dict(settings)))
         if changed := {name: (stored[name], wanted[name]) for name in wanted if stored[name] != wanted[name]}:
             shown = ", ".join(f"{name} was {old!r} and is {new!r}" for name, (old, new) in changed.items())
@@ -93,36 +96,57 @@ class MonitorStore:
                 "way. Resume with the same ones, or name another folder."
             )
         for facet in facets:
-            if facet.name not in content["facets"]:
+            if facet.name not in known:
                 raise ValueError(
-                    f"{self.folder} was begun with the facets {sorted(content['facets'])}, without {facet.name!r}: "
+                    f"{self.folder} was begun with the facets {sorted(known)}, without {facet.name!r}: "
                     "resume with the same ones, or name another folder."
                 )
             try:
-                facet.restore(content["facets"][facet.name])
-            except ValueError as error:
+                facet.restore(known[facet.name])
+            except _UNREADABLE as error:
                 raise ValueError(f"{self.folder}: {error}") from error
-        correctness = None if content["correctness"] is None else Correctness(**content["correctness"])
-        counted = count(_read_samples(self.folder / "reference.parquet"), facets, correctness)
-        quantities = [from_json(Quantity, json.dumps(each)) for each in content["quantities"]]
-        solved = {k: counted.solved(k) for k in counted.ks}
-        return Reference(counted, content["is_first_look"], correctness, quantities, solved, content["warnings"])
+        samples = _read_samples(self.folder / "reference.parquet")
+        try:
+            correctness = None if content["correctness"] is None else Correctness(**content["correctness"])
+            quantities = [from_json(Quantity, json.dumps(each)) for each in content["quantities"]]
+            counted = count(samples, facets, correctness)
+            solved = {k: counted.solved(k) for k in counted.ks}
+            return Reference(
+                counted, bool(content["is_first_look"]), correctness, quantities, solved, list(content["warnings"])
+            )
+        except _UNREADABLE as error:
+            raise self._unreadable(path, error) from error
 
     def looks(self) -> list[LookRecord]:
-        """All looks, oldest first."""
-        return [from_json(LookRecord, line) for line in self._lines("looks.jsonl")]
+        """All looks, oldest first.
+
+        Raises:
+            ValueError: A line is no look.
+        """
+        return self._records("looks.jsonl", LookRecord)
 
     def alarms(self) -> list[AlarmRecord]:
-        """Alarms of looks that are there."""
+        """Alarms of looks that are there.
+
+        Raises:
+            ValueError: A line is no alarm, or no look.
+        """
         last = max((look.number for look in self.looks()), default=0)
-        return [each for line in self._lines("alarms.jsonl") if (each := from_json(AlarmRecord, line)).look <= last]
+        return [each for each in self._records("alarms.jsonl", AlarmRecord) if each.look <= last]
 
     def examples(self) -> list[Example]:
-        """Examples of alarms."""
+        """Examples of alarms.
+
+        Raises:
+            ValueError: The file holds something else.
+        """
         path = self.folder / "examples.json"
         if not path.exists():
             return []
-        return [from_json(Example, json.dumps(each)) for each in json.loads(path.read_text(encoding="utf-8"))]
+        try:
+            return [from_json(Example, json.dumps(each)) for each in json.loads(path.read_bytes())]
+        except _UNREADABLE as error:
+            raise self._unreadable(path, error) from error
 
     def drop_from(self, step: int) -> None:
         """Forget looks at this step and later ones, which a resumed run makes again, and their alarms."""
@@ -146,12 +170,18 @@ class MonitorStore:
                 file.truncate(file.read().rfind(b"\n") + 1)
             file.write(line)
 
-    def _lines(self, name: str) -> list[str]:
+    def _records(self, name: str, kind: Any) -> list[Any]:
         path = self.folder / name
         if not path.exists():
             return []
         *whole, _torn = path.read_bytes().split(b"\n")
-        return [line.decode() for line in whole]
+        try:
+            return [from_json(kind, line.decode()) for line in whole]
+        except _UNREADABLE as error:
+            raise self._unreadable(path, error) from error
+
+    def _unreadable(self, path: Path, error: Exception) -> ValueError:
+        return ValueError(f"{path} cannot be read ({error!s:.200}): delete {self.folder} to begin anew.")
 
     def _replace(self, name: str, content: bytes) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -180,10 +210,13 @@ def _write_samples(path: Path, samples: Samples) -> None:
 
 def _read_samples(path: Path) -> Samples:
     try:
-        table = pq.read_table(path)
-        facts = json.loads(table.schema.metadata[b"samples"])
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read ({error}): delete its folder to begin anew.") from error
+        return _samples(pq.read_table(path))
+    except (pa.ArrowException, OSError, *_UNREADABLE) as error:
+        raise ValueError(f"{path} cannot be read ({error!s:.200}): delete its folder to begin anew.") from error
+
+
+def _samples(table: Any) -> Samples:
+    facts = json.loads(table.schema.metadata[b"samples"])
     names = {each.name for each in fields(Samples)}
     columns: dict[str, Any] = {n: table[n].to_pylist() for n in table.column_names if n in names & {*_TEXT_COLUMNS}}
     columns |= {

@@ -217,7 +217,7 @@ class DepthReport:
         """
         try:
             found = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"the text is not JSON ({error}): expected a depth report. Make it again.") from error
         schema = found.get("schema") if isinstance(found, dict) else None
         if schema != SCHEMA:

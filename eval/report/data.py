@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -208,9 +209,12 @@ class DemoReport:
         """Read what ``to_json`` wrote.
 
         Raises:
-            ValueError: The text has another schema number, lacks a field, or holds one that is unknown.
+            ValueError: The text is no JSON, has another schema number, lacks a field, or holds one that is unknown.
         """
-        raw = json.loads(text)
+        try:
+            raw = json.loads(text)
+        except (ValueError, RecursionError) as error:  # ValueError: also of numbers with thousands of digits
+            raise ValueError(f"the text is not JSON ({error}).") from error
         found = raw.pop("schema", None) if isinstance(raw, dict) else None
         if found != SCHEMA:
             raise ValueError(
@@ -266,7 +270,7 @@ def _decode(kind: Any, raw: Any, where: str) -> Any:
             )
         build: Any = kind  # mypy has narrowed it to an instance
         return build(**{name: _decode(hints[name], value, f"{where}.{name}") for name, value in raw.items()})
-    if kind is float and isinstance(raw, int) and not isinstance(raw, bool):
+    if kind is float and type(raw) is int and abs(raw) <= sys.float_info.max:
         return float(raw)
     _expect(raw, kind, where)
     return raw
@@ -275,7 +279,7 @@ def _decode(kind: Any, raw: Any, where: str) -> Any:
 def _expect(raw: object, kind: type, where: str) -> None:
     if not isinstance(raw, kind):
         raise ValueError(
-            f"{where} is {type(raw).__name__} {str(raw)[:40]!r}: expected {kind.__name__}. "
+            f"{where} is {type(raw).__name__} {raw!r:.40}: expected {kind.__name__}. "
             "Make the report again, or mend the file by hand."
         )
 

@@ -58,21 +58,26 @@ class JsonLines(Source):
                         "repeats; else sort the file by step."
                     )
                 yield from self._samples(step, group, after_step)
-                cursor.offset, cursor.line = group[-1].end, group[-1].number
+                _move(cursor, group[-1])
                 group = []
             step = found
             if step <= after_step:
-                cursor.offset, cursor.line = line.end, line.number
+                _move(cursor, line)
             else:
                 group.append(line)
         if group and final:
             yield from self._samples(step, group, after_step)
-            cursor.offset, cursor.line = group[-1].end, group[-1].number
+            _move(cursor, group[-1])
 
     def _samples(self, step: int, group: Sequence[Line], after_step: int) -> Iterator[Samples]:
         if step > after_step:
             columns = columns_of([line.record for line in group])
             yield generic_samples(step, columns, self, lambda i: f"{self.path}, line {group[i].number}")
+
+
+def _move(cursor: Cursor, line: Line) -> None:
+    """Put the cursor behind a line."""
+    cursor.offset, cursor.line, cursor.ends = line.end, line.number, line.ends
 
 
 class ParquetTable(Source):

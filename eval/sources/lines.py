@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from eval.sources.errors import DamagedFileError, SourceError
-from eval.sources.source import Cursor, Source
+from eval.sources.source import Cursor, Mark, Source
 
 _parse = json.JSONDecoder().raw_decode  # json.loads without its two searches for white space: a tenth of its time
 
 
 class Line(NamedTuple):
-    """One record, its number in the file from 1 on, and the byte after it."""
+    """One record, its number in the file from 1 on, the byte after it, marks of the first line and of its own."""
 
     number: int
     end: int
     record: dict[str, Any]
+    ends: tuple[Mark, Mark]
 
 
 def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | None = None) -> Iterator[Line]:
@@ -39,10 +40,11 @@ def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | 
 
     Raises:
         FileNotFoundError: There is no such file.
-        SourceError: A line is no JSON object in UTF-8, or the file is shorter than when it was last read.
+        SourceError: A line is no JSON object in UTF-8, or the file is shorter than when it was last read, or another.
     """
     cursor = cursor or Cursor()
     number, offset = cursor.line, cursor.offset
+    first = None if cursor.ends is None else cursor.ends[0]
     with _open(path) as file:
         if offset:
             if path.suffix != ".gz" and path.stat().st_size < offset:  # offsets are those of the text
@@ -50,6 +52,8 @@ def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | 
                     f"{path} has {path.stat().st_size} bytes, fewer than the {offset} read from it: expected "
                     "a log that only grows. Start the monitor anew on the file as it is now."
                 )
+            if cursor.ends is not None:
+                _check_same_file(file, path, offset, cursor.ends)
             file.seek(offset)
         while True:
             try:
@@ -66,6 +70,8 @@ def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | 
             if not raw:
                 return
             number, offset = number + 1, offset + len(raw)
+            mark = (len(raw), hash(raw))
+            first = first or mark
             whole = raw.endswith(b"\n")
             if not whole and not final:
                 return
@@ -88,7 +94,7 @@ def read_lines(path: Path, source: Source, final: bool = True, cursor: Cursor | 
                     return
                 _bad(source, path, f"line {number} is {type(record).__name__}")
                 continue
-            yield Line(number, offset, record)
+            yield Line(number, offset, record, (first, mark))
 
 
 def first_record(path: Path) -> dict[str, Any] | None:
@@ -107,6 +113,17 @@ def first_record(path: Path) -> dict[str, Any] | None:
 def columns_of(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Columns of the records; null where one lacks a key."""
     return {name: [record.get(name) for record in records] for name in dict.fromkeys(chain.from_iterable(records))}
+
+
+def _check_same_file(file: IO[bytes], path: Path, offset: int, ends: tuple[Mark, Mark]) -> None:
+    """Refuse a file that has taken the place of the one that was read; one that was copied whole is the same."""
+    for (length, mark), start in zip(ends, (0, offset - ends[1][0]), strict=True):
+        file.seek(start)
+        if hash(file.read(length)) != mark:
+            raise SourceError(
+                f"{path} is another file than the one whose first {offset} bytes were read: expected a log that only "
+                "grows. Start the monitor anew on the file as it is now."
+            )
 
 
 def _open(path: Path) -> IO[bytes]:

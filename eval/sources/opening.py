@@ -70,7 +70,12 @@ def open_source(
             f"There are runs in it, name one: {', '.join(within)}." if within else "If it is one, name it with kind=."
         )
         raise SourceError(f"{path} holds {_content(path)}: expected {_LOOKED_FOR}. {cure}")
-    return found(_inner(path, found), skip_damaged, components)
+    inner = _inner(path, found)
+    if found in (JsonLines, ParquetTable) and inner.is_dir():
+        raise SourceError(f"{inner} is a folder: expected one file of the kind {kind!r}. Name the file.")
+    if found is RolloutLogSource and inner.is_file():
+        raise SourceError(f"{inner} is a file: expected the folder of a rollout log. Name the folder.")
+    return found(inner, skip_damaged, components)
 
 
 def read_base(

@@ -13,6 +13,10 @@ from eval.sources.steadiness import Steadiness
 _MOST_WARNINGS = 100
 
 
+Mark = tuple[int, int]
+"""Length of a line, and its hash in this process."""
+
+
 @dataclasses.dataclass
 class Cursor:
     """How far one reading of a log has come.
@@ -20,6 +24,8 @@ class Cursor:
     Attributes:
         offset: Bytes of a file whose samples were given out.
         line: Lines before ``offset``.
+        ends: Marks of the first line of the file and of the last before ``offset``, by which a file that took its place
+            is told.
         components: Reward columns, once the first step has told them, for kinds that guess them from the values.
         nulls: Columns that held nothing but nulls when these were told.
         numbered: Whether lines say their step, once the first has told.
@@ -28,6 +34,7 @@ class Cursor:
 
     offset: int = 0
     line: int = 0
+    ends: tuple[Mark, Mark] | None = None
     components: list[str] | None = None
     nulls: frozenset[str] = frozenset()
     numbered: bool | None = None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search.fold import fold
-from search.ledger import read_ledger
+from search.ledger import LedgerError, read_search
 from search.rows import Row, answers_of, decisions_of
 from search.screening.rules import Screening
 from search.screening.screen import new_trial
@@ -22,15 +22,17 @@ def read_trials(path: str | os.PathLike[str]) -> dict[str, Trial]:
         FileNotFoundError: There is no such file.
         LedgerError: The file is damaged, or holds no header.
     """
-    header, rows = read_ledger(path)
-    return fold_trials(header["config"], rows)
+    return fold_trials(*read_search(path))
 
 
 def fold_trials(config: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Trial]:
     """The same of a ledger that was read."""
     if "screen" not in config:
         return {}
-    rules = Screening(**config["screen"])
+    try:
+        rules = Screening(**config["screen"])
+    except (ValueError, TypeError) as error:
+        raise LedgerError(f"the ledger's screen makes no sense ({error}): restore the file from a copy.") from error
     evaluated = {(row["problem"], row["number"]): row for row in rows if row["kind"] == "evaluation"}
     trials: dict[str, Trial] = {}
     for told in fold(config, rows):

@@ -13,6 +13,7 @@ from typing import Any
 
 from search.problem import Problem
 from search.screening.predictor import RewardPredictor
+from vpo.checkpoints import check_checkpoint
 
 
 def world_predictor(problem: Problem, *, model: str | Sequence[str], notation: str = "cells") -> RewardPredictor:
@@ -42,7 +43,8 @@ def world_predictor(problem: Problem, *, model: str | Sequence[str], notation: s
 @lru_cache(maxsize=8)
 def _loaded(folder: str) -> Any:
     """One copy for all problems of a run."""
+    check_checkpoint(folder)
     try:
-        return import_module("vpo.looped.world").LoopedWorldModel.from_pretrained(folder).eval()
+        return import_module("vpo.looped.world").LoopedWorldModel.from_pretrained(folder, use_safetensors=True).eval()
     except OSError as error:
         raise ValueError(f"{folder} holds no world model, expected what save_pretrained wrote: {error}") from error

@@ -17,6 +17,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -41,7 +42,8 @@ def make_app(
     token: str | None = None,
     hosts: Collection[str] | None = None,
     default_tokens: int = 512,
-    max_waiting: int = 1024,
+    max_waiting: int = 4096,
+    body_timeout_s: float = 60.0,
     answer_format: AnswerFormat | None = None,
 ) -> Starlette:
     """Build the application.
@@ -53,10 +55,12 @@ def make_app(
         hosts: Names under which the server may be addressed; None allows any. On a loopback address it keeps out web
             pages that point a name of theirs at this machine.
         default_tokens: Limit of generated tokens for clients that set none.
-        max_waiting: Most completions under way; beyond it requests are refused with status 429.
+        body_timeout_s: Seconds within which a request's body must have arrived; else it is refused with status 408.
+        max_waiting: Most completions under way; beyond it requests are refused with status 429. The default holds 500
+            clients with 8 choices each; one that waits costs a few kilobytes.
         answer_format: The policy's format of several answers, for requests with ``answers_as_choices``.
     """
-    service = _Service(sampler, model, token, hosts, default_tokens, max_waiting, answer_format)
+    service = _Service(sampler, model, token, hosts, default_tokens, max_waiting, body_timeout_s, answer_format)
     return Starlette(
         routes=[
             Route("/health", service.health),
@@ -78,6 +82,7 @@ class _Service:
         hosts: Collection[str] | None,
         default_tokens: int,
         max_waiting: int,
+        body_timeout_s: float,
         answer_format: AnswerFormat | None,
     ) -> None:
         self._sampler = sampler
@@ -87,6 +92,7 @@ class _Service:
         self._hosts = hosts
         self._default_tokens = default_tokens
         self._max_waiting = max_waiting
+        self._body_timeout_s = body_timeout_s
         self._answer_format = answer_format
         self._num_waiting = 0
         self._ids = itertools.count()
@@ -114,7 +120,7 @@ class _Service:
     async def _answer(self, http: HttpRequest, *, is_chat: bool) -> Response:
         self._admit(http)
         question = read_question(
-            await _read_json(http),
+            await _read_json(http, self._body_timeout_s),
             is_chat=is_chat,
             model=self._model,
             default_tokens=self._default_tokens,
@@ -132,7 +138,7 @@ class _Service:
         self._num_waiting += len(requests)
         try:
             for request in requests[:: question.num_choices]:
-                self._check(request)
+                await asyncio.to_thread(self._check, request)  # reads a prompt of megabytes while others are answered
             work = gather_or_cancel(self._sampler.generate(request) for request in requests)
             generations = await _unless_gone(http, asyncio.ensure_future(work))
         except ValueError as error:
@@ -165,9 +171,10 @@ class _Service:
 
     def _admit(self, http: HttpRequest) -> None:
         """Refuse whom the server is not for."""
-        if self._hosts is not None and http.url.hostname not in self._hosts:
+        host = _hostname(http)
+        if self._hosts is not None and host not in self._hosts:
             raise ApiError(
-                f"the server was addressed as {http.url.hostname!r}, expected {' or '.join(sorted(self._hosts))}: use "
+                f"the server was addressed as {host!r}, expected {' or '.join(sorted(self._hosts))}: use "
                 "that in the address.",
                 status=403,
                 code="wrong_host",
@@ -186,19 +193,37 @@ class _Service:
             )
 
 
-async def _read_json(http: HttpRequest) -> Any:
+def _hostname(http: HttpRequest) -> str | None:
+    try:
+        return http.url.hostname
+    except ValueError:  # a header that is no address, as [::1 without its end
+        return None
+
+
+async def _read_json(http: HttpRequest, timeout_s: float) -> Any:
     # A web page of another origin can send other types without being asked, but not this one
     if http.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise ApiError("the body is not declared as JSON, expected 'Content-Type: application/json'.", status=415)
+    try:
+        async with asyncio.timeout(timeout_s):  # a client that sends a byte a minute keeps its place for so long
+            body = await _read_body(http)
+    except TimeoutError:
+        raise ApiError(f"the body was not here after {timeout_s:g} s: send all of it.", status=408) from None
+    except ClientDisconnect:
+        raise ApiError("the client hung up.", status=499) from None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise ApiError("the body cannot be read as JSON, expected an object with a model and a prompt.") from None
+
+
+async def _read_body(http: HttpRequest) -> bytearray:
     body = bytearray()
     async for chunk in http.stream():
         body += chunk
         if len(body) > _MOST_BYTES:
             raise ApiError(f"the body is too long, expected at most {_MOST_BYTES} bytes: shorten it.", status=413)
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise ApiError("the body cannot be read as JSON, expected an object with a model and a prompt.") from None
+    return body
 
 
 async def _unless_gone(http: HttpRequest, work: asyncio.Future[Any]) -> Any:

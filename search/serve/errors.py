@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import JSONResponse
 
+_MOST_SHOWN = 1000  # characters of a message
+
 
 class ApiError(Exception):
     """A request that is not answered.
@@ -36,8 +38,15 @@ class ApiError(Exception):
 
     def response(self) -> JSONResponse:
         """The error on the wire."""
-        error = {"message": str(self), "type": self._kind, "param": self.param, "code": self._code}
+        # What was sent may come back in it: not at any length, and no half pairs, which UTF-8 cannot write
+        message, param = (None if each is None else _printable(each) for each in (str(self), self.param))
+        error = {"message": message, "type": self._kind, "param": param, "code": self._code}
         headers = {} if self._retry_after_s is None else {"retry-after": str(self._retry_after_s)}
         if self.status == 401:
             headers["www-authenticate"] = "Bearer"
         return JSONResponse({"error": error}, status_code=self.status, headers=headers)
+
+
+def _printable(text: str) -> str:
+    shown = text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 3] + "..."
+    return shown.encode("utf-8", "backslashreplace").decode()

@@ -6,10 +6,9 @@ take what comes back for what it asked for. ``null`` is the same as leaving a fi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from search.records import Prompt
 from search.serve.errors import ApiError
@@ -131,7 +130,7 @@ def _check_names(fields: Mapping[str, Any], endpoint: str) -> None:
             continue
         if name in _NEUTRAL:
             raise ApiError(
-                f"{name} is {str(value)[:80]}, which this server cannot do, expected {_NEUTRAL[name][0]!r}: leave it "
+                f"{name} is {_shown(value)}, which this server cannot do, expected {_NEUTRAL[name][0]!r}: leave it "
                 "out.",
                 param=name,
             )
@@ -140,7 +139,7 @@ def _check_names(fields: Mapping[str, Any], endpoint: str) -> None:
 
 def _texts(prompt: Any) -> list[str]:
     texts = [prompt] if isinstance(prompt, str) else prompt
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+    if not isinstance(texts, list) or not texts or not all(map(_is_text, texts)):
         raise ApiError(
             "prompt is neither text nor a list of texts, expected one of these: send text, not token ids.",
             param="prompt",
@@ -150,7 +149,7 @@ def _texts(prompt: Any) -> list[str]:
 
 def _prefix(fields: Mapping[str, Any]) -> str:
     prefix = fields.get("prefix", "")
-    if not isinstance(prefix, str):
+    if not _is_text(prefix):
         raise ApiError("prefix is not text, expected the beginning of the completion.", param="prefix")
     return prefix
 
@@ -185,7 +184,7 @@ def _message(message: Any, index: int) -> dict[str, str]:
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, list) and all(isinstance(p, dict) and isinstance(p.get("text"), str) for p in content):
         content = "".join(part["text"] for part in content)
-    if not isinstance(content, str) or not isinstance(message.get("role"), str):
+    if not _is_text(content) or not _is_text(message.get("role")):
         raise ApiError(
             f"message {index} has no role or no text, expected {{'role': 'user', 'content': 'text'}}: send text only.",
             param="messages",
@@ -216,7 +215,7 @@ def _ask(answers: AnswerFormat, prompt: Prompt) -> Prompt:
 def _stop(fields: Mapping[str, Any]) -> tuple[str, ...]:
     stop = fields.get("stop", [])
     stop = [stop] if isinstance(stop, str) else stop
-    if not isinstance(stop, list) or not all(isinstance(each, str) and each for each in stop) or len(stop) > 16:
+    if not isinstance(stop, list) or not all(_is_text(each) and each for each in stop) or len(stop) > 16:
         raise ApiError("stop is neither a string nor a list of at most 16, none of them empty: mend it.", param="stop")
     return tuple(stop)
 
@@ -224,7 +223,7 @@ def _stop(fields: Mapping[str, Any]) -> tuple[str, ...]:
 def _flag(fields: Mapping[str, Any], name: str, default: bool) -> bool:
     value = fields.get(name, default)
     if not isinstance(value, bool):
-        raise ApiError(f"{name} is {str(value)[:80]!r}, expected true or false.", param=name)
+        raise ApiError(f"{name} is {_shown(value)}, expected true or false.", param=name)
     return value
 
 
@@ -233,14 +232,31 @@ def _whole(fields: Mapping[str, Any], name: str, default: Any, low: int, high: i
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ApiError(f"{name} is {str(value)[:80]}, expected a whole number from {low} to {high}.", param=name)
+        raise ApiError(f"{name} is {_shown(value)}, expected a whole number from {low} to {high}.", param=name)
     return value
 
 
 def _number(fields: Mapping[str, Any], name: str, default: float, low: float, high: float) -> float:
     value = fields.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ApiError(f"{name} is {str(value)[:80]}, expected a number from {low:g} to {high:g}.", param=name)
-    if not low <= value <= high:
-        raise ApiError(f"{name} is {value:g}, expected a number from {low:g} to {high:g}.", param=name)
+    # NaN is in no range, and a whole number of a thousand digits is compared without becoming a float
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ApiError(f"{name} is {_shown(value)}, expected a number from {low:g} to {high:g}.", param=name)
     return float(value)
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    """Whether it is text that a tokenizer takes: JSON may hold half of a surrogate pair."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(value: Any) -> str:
+    """A value for a message; of what holds others, which may be deep, the kind."""
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "an object"
+    return repr(value)[:80]

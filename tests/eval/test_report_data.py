@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,17 @@ def test_a_failed_write_leaves_the_old_files_whole(tmp_path: Path, monkeypatch: 
 def test_a_path_that_is_not_a_page_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected a name ending in \.html"):
         write(EMPTY, tmp_path / "report")
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, "9" * 5000, '{"schema": ' + "9" * 5000 + "}"])
+def test_text_that_is_no_json_is_refused_in_words(text):
+    with pytest.raises(ValueError, match="the text is not JSON"):
+        DemoReport.from_json(text)
+
+
+def test_a_number_that_no_float_holds_is_refused_with_its_place():
+    text = example_report(num_looks=2).to_json()
+    place = re.search(r"(?<=: )0\.\d+", text)
+    assert place is not None
+    with pytest.raises(ValueError, match=r"report\..* is int 1000.*expected float"):
+        DemoReport.from_json(text[: place.start()] + "1" + "0" * 400 + text[place.end() :])

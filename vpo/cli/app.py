@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,6 +59,9 @@ def main(args: Sequence[str] | None = None) -> int:
         0 on success, 1 after an error of ours, 2 for a command line that makes no sense, 130 after Ctrl-C.
     """
     completion.prepare()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a log from anybody may hold what the terminal's encoding cannot say
+            stream.reconfigure(errors="backslashreplace")
     try:
         result = app(args=None if args is None else list(args), prog_name="vpo")
     except SystemExit as stop:
@@ -123,11 +128,9 @@ def report(
     if not numbers.is_file():
         raise FileNotFoundError(f"{numbers} is not there: a run writes it when it ends. Let `vpo demo` finish first.")
     try:
-        content = DemoReport.from_json(numbers.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{numbers} is not JSON ({error}): expected the file that `vpo demo` writes. Run `vpo demo` again."
-        ) from error
+        content = DemoReport.from_json(numbers.read_bytes().decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{numbers}: {error} Expected the file that `vpo demo` writes: run it again.") from error
     page = numbers.with_suffix(".html")
     write(content, page)
     typer.echo(f"wrote {page}")

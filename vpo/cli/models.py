@@ -17,24 +17,33 @@ def load_model(name: str, trust_remote_code: bool = False) -> Any:
         trust_remote_code: Run modelling code that comes with the checkpoint, as Huginn's and Ouro's do.
 
     Raises:
-        ValueError: There is no model of that name, or none as safetensors.
+        ValueError: There is no model of that name, none as safetensors, or one whose files are damaged, lie outside of
+            its folder or lack weights.
     """
     check_folder(name)
     import torch
     from transformers import AutoModelForCausalLM
 
     import vpo.looped  # noqa: F401 - registers looped models
+    from vpo.checkpoints import check_checkpoint
 
     options = {"dtype": "auto", "trust_remote_code": trust_remote_code, "use_safetensors": True}
+    check_checkpoint(name)
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, **options)
-    except (OSError, ValueError) as error:
-        if "safetensors" in str(error):
+        model, found = AutoModelForCausalLM.from_pretrained(name, **options, output_loading_info=True)
+    # What is wrong in a checkpoint's files surfaces wherever transformers, PEFT or safetensors stumble over it
+    except Exception as error:
+        if "safetensors" in str(error) and isinstance(error, (OSError, ValueError)):
             raise ValueError(
                 f"{name} has no weights as safetensors; other files are pickles, which are not read. If you trust it, "
                 "load it once with transformers and save it again (save_pretrained writes safetensors)."
             ) from error
         raise ValueError(f"{name} cannot be loaded as a causal language model: {_first_line(error)}") from error
+    if missing := sorted(found["missing_keys"]):
+        raise ValueError(
+            f"{name} lacks {len(missing)} of the model's weights, such as {missing[0]}: expected all of them, as they "
+            "would be random otherwise. Copy the checkpoint again; or its config.json is another model's."
+        )
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -56,12 +65,13 @@ def require_tokenizer(name: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except Exception as error:  # tokenizers raises its bare kind
         raise ValueError(
             f"{name} gives no tokenizer, and text is to be read: expected one beside the model ({_first_line(error)})."
         ) from error
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+    text = str(error).strip().split("\n")[0][:500]
+    return text if isinstance(error, (OSError, ValueError)) and text else f"{type(error).__name__}: {text}"

@@ -98,10 +98,7 @@ def _describe(name: str, split: str, report: CheckReport) -> str:
         )
     lines.append(f"slowest: {report.slowest[1]:.2f} s for {report.slowest[0]}")
     if report.geometry is not None:
-        lines.append(
-            f"of {report.measured_on}: {_geometry(report.geometry)}; a policy's own answers decide "
-            "(set/specialist_gain in its log)"
-        )
+        lines.append(_geometry(report.measured_on, report.geometry))
     lines += [f"look at: {remark}" for remark in report.remarks]
     lines += [f"FAILED: {failure}" for failure in report.failures[:_MOST_SHOWN]]
     if len(report.failures) > _MOST_SHOWN:
@@ -110,16 +107,11 @@ def _describe(name: str, split: str, report: CheckReport) -> str:
     return "\n".join(lines)
 
 
-def _geometry(geometry: RewardGeometry) -> str:
-    """Its figures in words, as far as there are any: answers that are all alike offer no choice."""
-    if math.isnan(geometry.specialist_gain):
-        said = "they offer no choice, so what choosing by taste is worth cannot be told"
-    else:
-        error = "" if math.isnan(geometry.error) else f" +- {geometry.error:.1%}"
-        said = f"choosing by taste is worth {geometry.specialist_gain:.1%}{error} of what choosing is worth"
-        said += f" ({geometry.verdict})"
+def _geometry(measured_on: str, geometry: RewardGeometry) -> str:
+    """Whether the vector is one in fact; a figure that nothing tells is left out."""
+    figures = [f"of {measured_on}: {geometry.worth} ({geometry.verdict})"]
     if not math.isnan(geometry.correlation):
-        said += f", correlation of components {geometry.correlation:.2f}"
+        figures.append(f"correlation of components {geometry.correlation:.2f}")
     if not math.isnan(geometry.effective_rank):
-        said += f", effective rank {geometry.effective_rank:.1f}"
-    return said
+        figures.append(f"effective rank {geometry.effective_rank:.1f}")
+    return ", ".join(figures) + "; a policy's own answers decide (set/specialist_gain in its log)"

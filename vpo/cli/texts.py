@@ -22,9 +22,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         path: A ``.jsonl`` with a field ``text`` in every row, or a file whose texts blank lines separate.
 
     Raises:
-        ValueError: A row is no JSON object with a text, or there is no text at all.
+        ValueError: A row is no JSON object with a text, there is no text at all, or it is not UTF-8.
     """
-    content = path.read_text(encoding="utf-8")
+    try:
+        content = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 ({error}): expected a file of texts. Save it in UTF-8.") from error
     if path.suffix == ".jsonl":
         # Not splitlines: JSON may hold U+2028 and its like as they are, and they end no row.
         lines = enumerate(content.split("\n"), 1)
@@ -74,7 +77,7 @@ def token_batches(
 def _row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}, line {number} is not JSON ({error}): expected one object a line.") from error
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise ValueError(f"{path}, line {number} has no field 'text': expected one in every row.")

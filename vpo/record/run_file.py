@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from vpo.record.changes import changes, flattened
+from vpo.record.objects import read_object
 from vpo.record.plain import plain
 from vpo.record.surroundings import process_start, surroundings
 
@@ -109,17 +110,16 @@ class RunFile:
 
     def read(self) -> dict[str, Any] | None:
         """The record; None if there is none, or if it is not one of ours: half a file, another program's."""
-        try:
-            found = json.loads((self.folder / RUN_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return None
+        found = read_object(self.folder / RUN_FILE)
         return found if _is_record(found) else None
 
     def _write(self, record: Mapping[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f"{RUN_FILE}.{os.getpid()}.tmp"
         try:
-            temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+            text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+            # Half a surrogate pair, of a record from elsewhere, is written as JSON's escape
+            temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
             os.replace(temporary, self.folder / RUN_FILE)
         finally:
             temporary.unlink(missing_ok=True)
@@ -159,8 +159,12 @@ def _is_record(found: Any) -> bool:
         and (ended is None or isinstance(ended, dict))
         and isinstance(resumed, list)
         and all(isinstance(each, dict) and isinstance(each.get("changes"), list) for each in resumed)
-        and all(isinstance(c, dict) and {"name", "before", "now"} <= c.keys() for e in resumed for c in e["changes"])
+        and all(map(_is_change, (change for each in resumed for change in each["changes"])))
     )
+
+
+def _is_change(found: Any) -> bool:
+    return isinstance(found, dict) and {"name", "before", "now"} <= found.keys() and isinstance(found["name"], str)
 
 
 def _now() -> str:

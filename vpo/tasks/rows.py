@@ -208,14 +208,25 @@ def _read(file: Path) -> Iterator[tuple[int, Any]]:
         import pyarrow.parquet
 
         number = 0
-        for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=256):
-            for values in batch.to_pylist():
-                number += 1
-                yield number, values
+        try:
+            for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=256):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield number, values
+        except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BadRowError(
+                f"{file.name} cannot be read as Parquet behind row {number} ({reason}): it was cut while it was "
+                "written, or is damaged. Copy it again."
+            ) from error
         return
     with file.open("rb") as lines:
         if file.suffix == ".json" and lines.peek(1)[:1] == b"[":  # one array of rows
-            yield from enumerate(json.load(lines), start=1)
+            try:
+                rows = json.load(lines)
+            except (ValueError, RecursionError) as error:
+                raise BadRowError(f"{file.name} is no JSON ({error}): expected one array of rows.") from None
+            yield from enumerate(rows, start=1)
             return
         for number, line in enumerate(lines, start=1):
             if line.strip():

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vpo.yaml_file.bounds import MOST_BYTES, check_nodes, check_values
+
 Place = tuple[str | int, ...]
 
 
@@ -48,22 +50,29 @@ def read_yaml(path: Path) -> YamlFile:
     """Read a file of keys and values.
 
     Raises:
-        ValueError: It is not UTF-8, no YAML, or no mapping; or a key stands in it twice.
+        ValueError: It is not UTF-8, no YAML, no mapping, or beyond the bounds of settings; or a key stands in it twice.
         OSError: It cannot be read.
     """
     import yaml
 
+    with path.open("rb") as file:
+        raw = file.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise ValueError(f"{path} is longer than {MOST_BYTES} bytes: expected a file of settings. Check the path.")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error}): expected text. Save it as UTF-8.") from error
-    loader = yaml.SafeLoader(text)
+    loader = None
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
+        check_nodes(root, path)
         lines: dict[Place, int] = {}
         if root is not None:
             _note(root, (), lines, set(), path)
-        content = None if root is None else loader.construct_document(root)
+        content = None if root is None else _made(loader, root)
+        check_values(content, path)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}, line {mark.line + 1}" if mark is not None else str(path)
@@ -74,11 +83,20 @@ def read_yaml(path: Path) -> YamlFile:
             raise
         raise ValueError(f"{path} is not YAML: expected keys and values, as `seed: 0`. {error}") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if not isinstance(content, dict):
         found = "nothing" if content is None else f"a {type(content).__name__}"
         raise ValueError(f"{path} holds {found}: expected keys and values, as `seed: 0`.")
     return YamlFile(path, content, lines)
+
+
+def _made(loader: Any, root: Any) -> Any:
+    try:
+        return loader.construct_document(root)
+    # A date that is none, a number without digits: PyYAML's own code stumbles over them in these ways
+    except (TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
+        raise ValueError(f"A value cannot be read ({error}): put it in quotes if it is text.") from error
 
 
 def _note(node: Any, place: Place, lines: dict[Place, int], seen: set[int], path: Path) -> None:

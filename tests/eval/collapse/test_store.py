@@ -118,3 +118,26 @@ def test_a_damaged_reference_is_named(tmp_path):
     (tmp_path / "reference.parquet").write_bytes(b"no parquet")
     with pytest.raises(ValueError, match=r"reference.parquet cannot be read .* delete its folder to begin anew"):
         store.reference([BySign()], RULES)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("looks.jsonl", b"[]\n"),
+        ("looks.jsonl", b"[" * 100_000 + b"\n"),
+        ("looks.jsonl", b"\xff\n"),
+        ("alarms.jsonl", b'{"look": "x"}\n'),
+        ("examples.json", b"3"),
+        ("watch.json", b"{}"),
+        ("watch.json", b'{"settings": {"every": 1, "correct": null}, "facets": 3}'),
+        ("watch.json", b'{"settings": {"every": 1, "correct": null}, "facets": {"sign": [1]}}'),
+        ("reference.parquet", b"PAR1PAR1"),
+    ],
+)
+def test_a_file_that_was_not_written_here_is_named_with_the_cure(tmp_path, name, content):
+    store = MonitorStore(tmp_path)
+    run(store, range(1, 4), np.random.default_rng(2))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"to begin anew|was begun with the facets") as raised:
+        (store.looks(), store.alarms(), store.examples(), store.reference([BySign()], RULES))
+    assert str(tmp_path) in str(raised.value)

@@ -239,3 +239,27 @@ def test_a_log_of_another_thread_is_followed_as_it_grows(tmp_path):
 def test_a_poll_interval_below_zero_is_refused(tmp_path):
     with pytest.raises(ValueError, match="poll_s is -1: expected the seconds"):
         next(follow(open_source(tmp_path / "log.jsonl", kind="jsonl"), -1, lambda: True))
+
+
+def test_a_larger_file_that_takes_the_place_of_a_followed_one_is_noticed(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(jsonl_text(generic_records(LOG[:9])))
+    other = [(step, prompt, f"other {text}", reward) for step, prompt, text, reward in LOG]
+
+    def replace():
+        (tmp_path / "new").write_bytes(jsonl_text(generic_records(other)))
+        (tmp_path / "new").replace(path)
+
+    with pytest.raises(SourceError, match="another file than the one whose first"):
+        followed(open_source(path), lambda: None, replace)
+
+
+def test_a_followed_file_that_was_rewritten_with_the_same_beginning_goes_on(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(jsonl_text(generic_records(LOG[:9])))
+
+    def copy():  # as rsync does it: a new file with what was there, and more
+        (tmp_path / "new").write_bytes(jsonl_text(generic_records(LOG)))
+        (tmp_path / "new").replace(path)
+
+    assert [step for step, _ in followed(open_source(path), lambda: None, copy)] == [0, 1, 2, 3, 4, 5]

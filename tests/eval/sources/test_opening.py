@@ -194,3 +194,15 @@ def test_a_folder_of_runs_names_them(tmp_path):
         (tmp_path / f"run{number}" / "rollouts").mkdir(parents=True)
     with pytest.raises(SourceError, match=r"run2, \.\.\.\.$"):
         open_source(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_kind_of_one_file_is_not_read_from_a_folder(kind, tmp_path):
+    with pytest.raises(SourceError, match=f"is a folder: expected one file of the kind '{kind}'"):
+        open_source(tmp_path, kind)
+
+
+def test_a_rollout_log_is_a_folder(tmp_path):
+    (tmp_path / "log.parquet").write_bytes(b"")
+    with pytest.raises(SourceError, match="is a file: expected the folder of a rollout log"):
+        open_source(tmp_path / "log.parquet", "vpo")

@@ -21,7 +21,7 @@ from search.serve import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 TOKEN = "token-of-the-bridge-test"
-ITERATIONS = 6
+ITERATIONS = 20
 CONFIG = (Path(__file__).parents[3] / "docs" / "openevolve.yaml").read_text()
 START = "# EVOLVE-BLOCK-START\ndef guess():\n    return 0.0\n# EVOLVE-BLOCK-END\n"
 EVALUATOR = """
@@ -73,8 +73,10 @@ def test_openevolve_evolves_a_program_with_a_served_policy(openevolve, tmp_path)
     (tmp_path / "evaluator.py").write_text(EVALUATOR)
     sampler = Recording()
     with serving(DynamicBatcher(sampler), "policy", token=TOKEN) as url:
-        config = CONFIG.replace("http://127.0.0.1:8000/v1", url).replace("max_iterations: 100", "max_iterations: 6")
-        assert url in config and "max_iterations: 6" in config
+        config = CONFIG.replace("http://127.0.0.1:8000/v1", url).replace(
+            "max_iterations: 100", f"max_iterations: {ITERATIONS}"
+        )
+        assert url in config and f"max_iterations: {ITERATIONS}" in config
         (tmp_path / "config.yaml").write_text(config)
         command = [openevolve.parent / "openevolve-run", "start.py", "evaluator.py", "--config", "config.yaml"]
         done = subprocess.run(
@@ -86,6 +88,7 @@ def test_openevolve_evolves_a_program_with_a_served_policy(openevolve, tmp_path)
             timeout=600,
         )
     assert done.returncode == 0, done.stderr[-5000:]
+    assert "ERROR" not in done.stdout + done.stderr, done.stderr[-5000:]
     assert len(sampler.requests) == ITERATIONS
     assert len({request.seed for request in sampler.requests}) == ITERATIONS
     for request in sampler.requests:

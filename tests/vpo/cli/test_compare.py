@@ -85,6 +85,14 @@ def test_a_file_without_arms_is_refused(tmp_path):
         read_arms(["vpo"], tmp_path / "arms.yaml")
 
 
+@pytest.mark.parametrize("name", ["..", ".hidden", "../other", "a/b", " a", "a\nb", "base", "baseline"])
+def test_an_arm_whose_name_is_no_folder_of_its_own_is_refused(tmp_path, name):
+    """Its runs lie in a folder of that name; and what begins as the base does is answered like it, untrained."""
+    (tmp_path / "arms.yaml").write_text(yaml.safe_dump({name: {"objective": "vpo"}}))
+    with pytest.raises(ValueError, match="as its runs lie in a folder of that name"):
+        read_arms(["vpo"], tmp_path / "arms.yaml")
+
+
 # --- the plan ---
 
 

@@ -242,6 +242,8 @@ def test_a_line_separator_within_a_text_ends_no_row(tmp_path, separator):
     ("content", "message"),
     [
         ("{", "line 1 is not JSON"),
+        ("[" * 100_000, "line 1 is not JSON"),
+        ("9" * 5000, "line 1 is not JSON"),
         ('{"text": "a"}\n{"prompt": "b"}', "line 2 has no field 'text'"),
         ("[1]", "line 1 has no field 'text'"),
     ],
@@ -250,6 +252,13 @@ def test_rows_without_a_text_are_named(tmp_path, content, message):
     path = tmp_path / "a.jsonl"
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
+        read_texts(path)
+
+
+def test_texts_in_another_encoding_are_refused(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("é".encode("latin-1"))
+    with pytest.raises(ValueError, match="is not UTF-8"):
         read_texts(path)
 
 

@@ -271,3 +271,32 @@ def test_a_folder_without_a_readable_record_cannot_be_shown(tmp_path, capsys):
     (tmp_path / "run.json").write_text("{")
     assert main(["runs", "compare", str(tmp_path), str(tmp_path)]) == 1
     assert "is no record of a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("settings.json", {"fingerprint": "x", "arms": 0.5, "seed": []}),
+        ("settings.json", {"fingerprint": "x", "arms": None}),
+        ("run.json", {"process": ["x"]}),
+        ("run.json", {"started": "0001-01-01"}),
+        ("run.json", {"resumed": [{"changes": [{"name": ["a"], "before": 1, "now": 2}]}]}),
+        ("run.json", {"resumed": [{"changes": [{"name": "a", "before": 1, "now": 2, "more": 3}]}]}),
+        ("run.json", {"kind": "train", "working_directory": "\ud800"}),
+        ("run.json", {"settings": "deep"}),
+        ("checkpoint-3/trainer_state.json", {"global_step": 3, "log_history": [{"reward": float("nan")}]}),
+        ("checkpoint-3/trainer_state.json", {"global_step": 3, "log_history": [{"reward": 10**400}]}),
+    ],
+)
+def test_records_that_no_run_of_ours_wrote_are_listed_and_shown_without_a_traceback(tmp_path, capfd, name, content):
+    record = {"format": 1, "kind": "train", "settings": {}, "command": ["vpo"], "resumed": [], "ended": None}
+    text = json.dumps({**record, **content} if name == "run.json" else content)
+    if content.get("settings") == "deep":
+        text = text.replace('"deep"', '{"a": ' * 900 + "1" + "}" * 900)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    for words in (["runs", str(tmp_path)], ["runs", "list", str(tmp_path), "--json"]):
+        assert main(words) == 0
+    assert main(["runs", "show", str(tmp_path)]) in (0, 1)
+    assert main(["runs", "compare", str(tmp_path), str(tmp_path)]) in (0, 1)
+    assert "Traceback" not in capfd.readouterr().err

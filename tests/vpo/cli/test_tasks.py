@@ -111,3 +111,17 @@ def test_what_does_not_fit_is_one_message(arguments, message, capsys):
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said
+
+
+def test_rows_that_offer_no_choice_are_reported_in_words_and_not_as_nan(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.py").write_text(
+        "from vpo.tasks import task\n"
+        "@task(components=['a', 'b'], data='rows.jsonl', answer='answer')\n"
+        "def mine(answer, row):\n"
+        "    return 1.0, 1.0\n"
+    )
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "p", "answer": "x y"}))
+    monkeypatch.chdir(tmp_path)
+    assert main(["tasks", "check", "mine.py"]) == 0
+    said = capsys.readouterr().out
+    assert "no prompt offered a choice" in said and "nan" not in said.lower()

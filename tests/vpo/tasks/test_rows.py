@@ -170,3 +170,24 @@ def test_a_line_that_is_no_object_is_named(line, message, tmp_path):
 def test_a_dataset_that_cannot_be_reached_is_one_message_that_names_the_way_out():
     with pytest.raises(ValueError, match=r"'dgslibisey/MuSiQue' cannot be loaded .*give the option path="):
         get_task("musique").dataset("train", 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train.parquet", b""),
+        ("train.parquet", b"PAR1" + b"\0" * 40 + b"PAR1"),
+        ("train.parquet", "cut"),
+        ("train.json", b"[" * 100_000),
+        ("train.json", b"[\xff]"),
+        ("train.jsonl", b"[" * 100_000),
+    ],
+)
+def test_a_damaged_file_of_rows_is_named(tmp_path, name, content):
+    path = tmp_path / name
+    if content == "cut":
+        pq.write_table(pa.Table.from_pylist(ROWS), path)
+        content = path.read_bytes()[:-20] + b"PAR1"
+    path.write_bytes(content)
+    with pytest.raises(BadRowError, match=name):
+        list(local_rows(path, ("train",), True))

@@ -62,12 +62,27 @@ def read_arms(names: Iterable[str], file: Path | None) -> dict[str, dict[str, An
             raise ValueError(f"objective {name!r} is named twice: expected every arm once.")
         arms[name] = None if name == RECIPE else dict(ARMS[name])
     for name, fields in _own(file).items():
-        if name in arms or "/" in name:
-            raise ValueError(f"{file} names the arm {name!r}: expected a name of its own, without a slash.")
+        if name in arms or not _is_folder_name(name):
+            raise ValueError(
+                f"{file} names the arm {name!r}: expected a name of its own, without slashes and not beginning with a "
+                "dot or 'base', as its runs lie in a folder of that name."
+            )
         arms[name] = fields
     if not arms:
         raise ValueError("there is nothing to compare: name --objectives or give --arms FILE.")
     return arms
+
+
+def _is_folder_name(name: str) -> bool:
+    """Also not that of the base, by which runs know it."""
+    return (
+        not name.startswith("base")
+        and bool(name.strip())
+        and name == name.strip()
+        and name[0] != "."
+        and name.isprintable()
+        and "/" not in name
+    )
 
 
 def _own(file: Path | None) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Any
 from vpo.cli.compare.arms import fingerprint, recipe_of_arm
 from vpo.cli.study.training import last_whole_checkpoint
 from vpo.cli.train import launch_command
+from vpo.yaml_file import read_yaml
 
 BASE = "base"
 
@@ -123,7 +124,7 @@ class Run:
 
         path = self.folder / "recipe.yaml"
         if path.is_file():
-            found = yaml.safe_load(path.read_text(encoding="utf-8"))
+            found = read_yaml(path).content
             if fingerprint(found) != fingerprint(json.loads(json.dumps(self.recipe, default=str))):
                 raise ValueError(
                     f"{self.folder} holds a run of another recipe: expected the same to go on with it. Choose another "

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vpo.cli.overview.finding import Kind, read_object
+from vpo.cli.overview.finding import Kind
 from vpo.cli.overview.progress import Progress
+from vpo.record.objects import read_object
 from vpo.record.plain import LEFT_OUT
 
 _RESUME = "--resume_from_checkpoint"

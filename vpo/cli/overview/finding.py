@@ -6,14 +6,14 @@ what was asked for.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from vpo.record import RUN_FILE, RunFile
+from vpo.record.objects import read_object
 
 Kind = Literal["train", "search", "demo", "compare"]
 
@@ -58,15 +58,6 @@ def kind_of(path: Path, names: list[str], files: list[str]) -> Kind | None:
     if "monitor" in names and (path / "monitor" / "looks.jsonl").is_file():
         return "train"
     return None
-
-
-def read_object(path: Path) -> dict[str, Any] | None:
-    """A JSON object from a file; None if it is not there, half of one, or something else."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _may_hold_runs(name: str) -> bool:

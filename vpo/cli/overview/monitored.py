@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vpo.cli.overview.finding import read_object
+from vpo.record.objects import read_object
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
     for line in lines:
         try:
             each = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(each, dict):
             found.append(each)

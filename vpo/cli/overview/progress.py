@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vpo.cli.overview.finding import CHECKPOINT, ROLLOUTS, Kind, read_object
+from vpo.cli.overview.finding import CHECKPOINT, ROLLOUTS, Kind
+from vpo.record.objects import read_object
 
 _MARKS_OF_AN_END = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors", "done.json")
 
@@ -92,7 +94,8 @@ def _search(path: Path, record: Mapping[str, Any] | None) -> Progress:
 
 def _demo(path: Path, record: Mapping[str, Any] | None) -> Progress:
     settings = read_object(path / "settings.json") or {}
-    arms = [arm["name"] for arm in settings.get("arms", []) if isinstance(arm, dict) and "name" in arm]
+    arms = settings.get("arms")
+    arms = [arm["name"] for arm in arms if isinstance(arm, dict) and "name" in arm] if isinstance(arms, list) else []
     done = sum((path / "arms" / str(name) / "done.json").is_file() for name in arms)
     is_done = (path / "report.html").is_file() and done == len(arms)
     held, left = is_locked(path / "lock"), "goes on at the stage it was at"
@@ -158,8 +161,10 @@ def _furthest(checkpoint: int | None, sampled: int | None) -> int | None:
 def _last_reward(state: Mapping[str, Any]) -> float | None:
     history = state.get("log_history")
     for entry in reversed(history if isinstance(history, list) else []):
-        if isinstance(entry, dict) and isinstance(entry.get("reward"), (int, float)):
-            return float(entry["reward"])
+        reward = entry.get("reward") if isinstance(entry, dict) else None
+        # NaN is in no range, and a whole number of a thousand digits is compared without becoming a float
+        if isinstance(reward, (int, float)) and abs(reward) <= sys.float_info.max:
+            return float(reward)
     return None
 
 

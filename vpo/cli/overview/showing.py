@@ -38,7 +38,13 @@ def show_run(folder: Path) -> None:
     for entry in record["resumed"]:
         print(f"resumed {entry.get('at')} at step {entry.get('step')}: {_command(entry.get('command') or [])}")
         if entry["changes"]:
-            console.print(_differences([Change(**each) for each in entry["changes"]], "before", "since then"))
+            console.print(
+                _differences(
+                    [Change(each["name"], each["before"], each["now"]) for each in entry["changes"]],
+                    "before",
+                    "since then",
+                )
+            )
         else:
             print("  nothing had changed")
     ended = record["ended"]

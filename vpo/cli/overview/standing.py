@@ -101,7 +101,8 @@ def _state(path: Path, record: Mapping[str, Any] | None, progress: Progress) -> 
     if progress.is_done:
         return "finished", ""
     if record is not None and is_alive(record) is None:
-        host = (record.get("process") or {}).get("host", "another machine")
+        process = record.get("process")
+        host = process.get("host", "another machine") if isinstance(process, Mapping) else "another machine"
         written = _last_written(path)
         if written is not None and time.time() - written < _RECENT_S:
             return "running", f"on {host}, as far as can be seen from here"
@@ -114,7 +115,7 @@ def _state(path: Path, record: Mapping[str, Any] | None, progress: Progress) -> 
 def _began(record: Mapping[str, Any] | None) -> float | None:
     try:
         return None if record is None else datetime.fromisoformat(record["started"]).timestamp()
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

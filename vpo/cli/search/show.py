@@ -85,10 +85,19 @@ def screen_summary(path: Path) -> Iterator[Text]:
 
 
 def lineage(told: Told, candidates: Sequence[Candidate], candidate_id: int) -> Iterator[Text]:
-    """From the first ancestor to an answer: the whole of the first one, then what each changed of its first parent."""
+    """From the first ancestor to an answer: the whole of the first one, then what each changed of its first parent.
+
+    Raises:
+        ValueError: An answer varies one that came later, as no search's does.
+    """
     chain = [candidates[candidate_id]]
     while chain[-1].parents:
-        chain.append(candidates[chain[-1].parents[0]])
+        parent, child = chain[-1].parents[0], chain[-1].id
+        if parent >= child:
+            raise ValueError(
+                f"the ledger says that answer {child} varies answer {parent}, which came later: restore it from a copy."
+            )
+        chain.append(candidates[parent])
     results = {result.number: result for result in told.results}
     before = ""
     for candidate in reversed(chain):

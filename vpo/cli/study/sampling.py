@@ -36,7 +36,9 @@ def draw_pools(run: Path, settings: Settings, policy: str) -> None:
     quiet()
     source = policy_folder(run, policy)
     sampler = ModelSampler(
-        AutoModelForCausalLM.from_pretrained(source), AutoTokenizer.from_pretrained(source), batch_size=512
+        AutoModelForCausalLM.from_pretrained(source, use_safetensors=True),
+        AutoTokenizer.from_pretrained(source),
+        batch_size=512,
     )
     own = settings.num_answers if policy == "base" else settings.arm(policy).num_answers
     variants = [(own, False), (own, True), *([(1, False)] if policy == "base" else [])]
@@ -92,7 +94,7 @@ def run_searches(run: Path, settings: Settings, policy: str) -> None:
     examples = list(islice(task.examples("test"), settings.search_examples))
     answer_format = task.answer_format(num_answers)
     problems = [TaskProblem(task, task.row(example, num_answers), answer_format) for example in examples]
-    model = AutoModelForCausalLM.from_pretrained(source)
+    model = AutoModelForCausalLM.from_pretrained(source, use_safetensors=True)
     model.config.name_or_path = policy  # names it in the ledger; a run that is moved must still be able to continue
     sampler = ModelSampler(model, AutoTokenizer.from_pretrained(source), batch_size=512)
     procedures: dict[str, Callable[[Problem], Procedure]] = {

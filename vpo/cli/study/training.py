@@ -129,7 +129,7 @@ def train_arm(run: Path, settings: Settings, arm: Arm) -> None:
         logging_steps=1,
     )
     trainer = VPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(start),
+        model=AutoModelForCausalLM.from_pretrained(start, use_safetensors=True),
         reward_funcs=task.reward_funcs,
         args=arguments,
         train_dataset=Dataset.from_list(rows),

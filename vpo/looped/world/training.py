@@ -135,7 +135,7 @@ def optimise(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         if path is not None and path.exists():
-            saved = torch.load(path)
+            saved = torch.load(path, weights_only=True)
             _check_saved(saved, parameters, plan, path)
             with torch.no_grad():
                 for name, each in parameters.items():
