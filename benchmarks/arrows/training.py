@@ -38,7 +38,7 @@ class Sizes:
     tokens: int = 80_000
     prompts: int = 12
     answers: int = 24  # of a prompt: G = answers / m
-    lr: float = 5e-4
+    lr: float = 1e-3
     calibration_rows: int = 200
     loss: float = 0.005  # of the right answers, that the tolerance may cost
 
