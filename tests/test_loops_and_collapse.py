@@ -118,7 +118,7 @@ def test_means_count_right_answers_by_stratum_and_kind() -> None:
     near = [[(TASK.answer(a, 0), "s1 nowhere", "")] * 8 if a.stratum == "mixed" else [()] * 8 for a in own]
     found = means(own, near, 3)
     assert found["mixed"]["right"] == pytest.approx(1 / 3) and found["alike"]["right"] == 0
-    assert found["mixed"]["kinds"] == [1, 0, 0] and found["mixed"]["distinct"] == 3
+    assert found["mixed"]["kinds"] == [1, 0, 0] and found["mixed"]["distinct"] == 1
     assert rewards_of(own, near, 3).shape == (16, 8, 3, 3)
 
 

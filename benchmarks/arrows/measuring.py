@@ -75,12 +75,18 @@ def means(
     """For all tables, for the alike ones and for each stratum: what is right, E_w[best], and what differs.
 
     ``right`` is the share of answers that are right, ``few`` and ``best`` E_w[best of 6] and of 24, ``distinct`` the
-    different answers among 24, right or not, and ``kinds`` the shares of the kinds among the right ones.
+    different right answers among 24 (of six), and ``kinds`` the shares of the kinds among the right ones.
     """
     rewards = rewards_of(tables, answers, num_answers)
     tastes = simplex_weightings(100, rewards.shape[-1])
     curves = expected_best_at_k_curve(rewards, tastes, [FEW, ANSWERS])
-    distinct = np.array([len({each for one in completions for each in one}) for completions in answers])
+    is_right = rewards.sum(-1) > 0
+    distinct = np.array(
+        [
+            len({answer for c, one in enumerate(completions) for j, answer in enumerate(one) if is_right[i, c, j]})
+            for i, completions in enumerate(answers)
+        ]
+    )
     strata = np.array([arrows.stratum for arrows in tables])
     groups = {"all": strata == strata, "alike": strata != "mixed", **{name: strata == name for name in STRATA}}
     found = {}

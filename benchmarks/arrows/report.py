@@ -144,18 +144,21 @@ def targets(results: Sequence[Found], controls: Sequence[dict[str, float]]) -> l
         is_vpo = policy == "VPO"
         verb = "keeps of" if is_vpo else "has left of"
         asked += [
-            Target(f"{policy}: distinct answers left of its start's", mean(left), 0.8 if is_vpo else 0.5, is_vpo),
             Target(
-                f"{policy} {verb} what loops had bought in right answers",
-                mean(kept(results, policy, "right")),
-                0.9 if is_vpo else 2 / 3,
-                is_vpo,
+                f"{policy}: different right answers left of its start's", mean(left), 0.8 if is_vpo else 0.5, is_vpo
             ),
-            Target(
-                f"{policy} {verb} what loops had bought in E_w[best of 24]",
-                mean(kept(results, policy, "best")),
-                0.9 if is_vpo else 2 / 3,
-                is_vpo,
+            *(
+                Target(
+                    f"{policy} {verb} what loops had bought in {name}",
+                    mean(kept(results, policy, *measure)),
+                    0.9 if is_vpo else 2 / 3,
+                    is_vpo,
+                )
+                for name, measure in {
+                    "right answers": ("right", "all"),
+                    "right answers to mixed tables": ("right", "mixed"),
+                    "E_w[best of 24]": ("best", "all"),
+                }.items()
             ),
             Target(f"{policy}: loops at chosen depth over the best fixed depth's", mean(share), 0.6, False),
             Target(

@@ -33,10 +33,10 @@ TOLERANCES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0
 @dataclass(frozen=True)
 class Sizes:
     warm_steps: int = 800  # at most
-    warm_until: float = 0.85  # of the answers right at the cap, for the training to leave something to learn
+    warm_until: float = 0.6  # of the ends right at the cap: far starts are then less sure than near ones
     warm_batch: int = 64
-    tokens: int = 80_000
-    prompts: int = 12
+    tokens: int = 60_000
+    prompts: int = 8
     answers: int = 24  # of a prompt: G = answers / m
     lr: float = 1e-3
     calibration_rows: int = 200
