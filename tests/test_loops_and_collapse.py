@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from itertools import islice, pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,14 @@ sys.path.insert(0, str(ROOT / "benchmarks"))  # where a benchmark finds its part
 from arrows.measuring import ANSWERS, count_loops, held_out, means, rewards_of
 from arrows.report import bought, kept, lost, per_stratum, share_of_loops, smallest_good
 from arrows.task import MIXED, NODES, STARTS, STRATA, Arrows, ArrowsTask, random_arrows
-from arrows.training import CAP, calibrate, lessons, new_policy
+from arrows.training import CAP, Lessons, calibrate, lessons, new_policy, right_ends
 
 TASK = ArrowsTask()
 seeds = st.integers(0, 2**32)
+
+
+def at_cap(model: Any, forms: list[Lessons]) -> list[float]:
+    return [right_ends(model, form, FixedDepth(CAP)) for form in forms]
 
 
 def tables(count: int) -> list[Arrows]:
@@ -97,15 +102,17 @@ def test_lessons_ask_for_the_node_that_so_many_loops_reach() -> None:
     assert torch.equal(targets[:, elsewhere], batch.ids[:, 1:][:, elsewhere])
 
 
-def test_the_tolerance_is_the_largest_that_costs_no_more_than_allowed() -> None:
+def test_the_tolerance_is_the_largest_that_costs_no_more_than_allowed_in_either_form() -> None:
     model, tokenizer = new_policy(0)
-    checks = lessons(random.Random(0), 4, "test", tokenizer)
-    tol, curve = calibrate(model.eval(), checks, 1.0)
+    forms = [lessons(random.Random(0), 8, "test", tokenizer, count) for count in (1, 3)]
+    tol, curve = calibrate(model.eval(), forms, 1.0)
     assert tol == max(row["tol"] for row in curve)
-    strict, _ = calibrate(model, checks, 1e-7)
-    at_cap = curve[0]["right"]
-    assert strict == max((row["tol"] for row in curve if row["right"] >= at_cap - 1e-7), default=0)
-    assert curve[0]["kl"] <= curve[-1]["kl"] and curve[-1]["loops"] < curve[0]["loops"] <= CAP
+    full = at_cap(model, forms)
+    for loss in (1e-2, 1e-3, 1e-4, 1e-5):
+        kept = [row["tol"] for row in curve if all(a >= b - loss for a, b in zip(row["right"], full, strict=True))]
+        assert calibrate(model, forms, loss)[0] == max(kept, default=curve[0]["tol"])
+    assert all(a <= b for a, b in zip(curve[0]["kl"], curve[-1]["kl"], strict=True))
+    assert all(a < b <= CAP for a, b in zip(curve[-1]["loops"], curve[0]["loops"], strict=True))
 
 
 def test_means_count_right_answers_by_stratum_and_kind() -> None:

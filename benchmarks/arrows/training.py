@@ -9,6 +9,7 @@ import json
 import os
 import random
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -35,7 +36,7 @@ class Sizes:
     warm_steps: int = 800  # at most
     warm_until: float = 0.6  # of the ends right at the cap: far starts are then less sure than near ones
     warm_batch: int = 64
-    tokens: int = 60_000
+    tokens: int = 40_000
     prompts: int = 8
     answers: int = 24  # of a prompt: G = answers / m
     lr: float = 1e-3
@@ -161,13 +162,14 @@ def warm_start(seed: int, sizes: Sizes, folder: Path) -> tuple[Path, float]:
         return start, json.loads(done.read_text())["tol"]
     model, tokenizer, updates = teach(seed, sizes, until=sizes.warm_until)
     one_loop, _, _ = teach(seed, replace(sizes, warm_steps=updates), loops=1)
-    held_out = lessons(random.Random(f"arrows-calibration-{seed}"), sizes.calibration_rows, "test", tokenizer)
-    tol, curve = calibrate(model, held_out, sizes.loss)
+    rng = random.Random(f"arrows-calibration-{seed}")
+    one, three = (lessons(rng, sizes.calibration_rows, "test", tokenizer, count) for count in (1, MOST_ANSWERS))
+    tol, curve = calibrate(model, [one, three], sizes.loss)
     done_facts = {
         "tol": tol,
         "updates": updates,
-        "right": right_ends(model, held_out, FixedDepth(CAP)),
-        "taught at one loop": right_ends(one_loop, held_out, FixedDepth(1)),
+        "right": right_ends(model, three, FixedDepth(CAP)),
+        "taught at one loop": right_ends(one_loop, three, FixedDepth(1)),
         "curve": curve,
     }
     model.save_pretrained(start)
@@ -184,23 +186,27 @@ def right_ends(model: Any, checks: Lessons, depth: Any) -> float:
 
 
 @torch.no_grad()
-def calibrate(model: Any, checks: Lessons, loss: float) -> tuple[float, list[dict[str, float]]]:
+def calibrate(model: Any, forms: Sequence[Lessons], loss: float) -> tuple[float, list[dict[str, Any]]]:
     """The largest tolerance that costs at most ``loss`` of the right ends at the cap, and what each one does.
 
-    Not `vpo.looped.calibrate`, which asks every token to stay near its output at the cap: most tokens here are a
-    table's, and nobody reads what the policy would say after them. ``kl`` is that distance for the tokens of answers.
+    In each of the forms of a completion, with one answer and with three. Not `vpo.looped.calibrate`, which asks every
+    token to stay near its output at the cap: most tokens here are a table's, and nobody reads what the policy would say
+    after them. ``kl`` is that distance, in nats a token of an answer.
     """
-    told = slice(checks.prompt - 1, -1)  # what predicts an answer
-    at_cap = model(checks.ids, depth_policy=FixedDepth(CAP), use_cache=False).logits
-    enough, reference = float(checks.right(at_cap).mean()) - loss, at_cap[:, told].log_softmax(-1)
-    curve = []
+    at_cap = [model(form.ids, depth_policy=FixedDepth(CAP), use_cache=False).logits for form in forms]
+    enough = [float(form.right(logits).mean()) - loss for form, logits in zip(forms, at_cap, strict=True)]
+    curve: list[dict[str, Any]] = []
     for tol in TOLERANCES:
-        out = model(checks.ids, depth_policy=chosen(tol), use_cache=False)
-        logprobs = out.logits[:, told].log_softmax(-1)
-        kl = float((logprobs.exp() * (logprobs - reference)).sum(-1).mean())
-        right, loops = float(checks.right(out.logits).mean()), float(out.loop_depths.float().mean())
-        curve.append({"tol": tol, "right": right, "loops": loops, "kl": kl})
-    return max((row["tol"] for row in curve if row["right"] >= enough), default=TOLERANCES[0]), curve
+        row: dict[str, Any] = {"tol": tol, "right": [], "loops": [], "kl": []}
+        for form, capped in zip(forms, at_cap, strict=True):
+            out, told = model(form.ids, depth_policy=chosen(tol), use_cache=False), slice(form.prompt - 1, -1)
+            logprobs, reference = (logits[:, told].log_softmax(-1) for logits in (out.logits, capped))
+            row["right"].append(float(form.right(out.logits).mean()))
+            row["loops"].append(float(out.loop_depths.float().mean()))
+            row["kl"].append(float((logprobs.exp() * (logprobs - reference)).sum(-1).mean()))
+        curve.append(row)
+    good = [row["tol"] for row in curve if all(a >= b for a, b in zip(row["right"], enough, strict=True))]
+    return max(good, default=TOLERANCES[0]), curve
 
 
 def chosen(tol: float) -> FixedPoint:
