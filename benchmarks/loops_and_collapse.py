@@ -85,11 +85,12 @@ def controls(seed: int, prompts: int, folder: Path) -> dict[str, float]:
 def main() -> int:
     arguments = parser(__doc__ or "")
     arguments.add_argument("--at-the-cap", action="store_true", help="train both objectives at the cap too")
+    arguments.add_argument("--seeds", type=int, default=3, help="how many seeds (3)")
     options = arguments.parse_args()
     trained_at = DEPTHS if options.at_the_cap else DEPTHS[:1]
     policies = [name for name in POLICIES if options.at_the_cap or " at the " not in name]
     quick = Sizes(30, 1.0, 16, 300, 2, 6, 1e-3, 8)
-    sizes, seeds, prompts = (quick, [0], 8) if options.quick else (Sizes(), [0, 1, 2], 80)
+    sizes, seeds, prompts = (quick, [0], 8) if options.quick else (Sizes(), list(range(options.seeds)), 80)
     folder = FOLDER / ("quick" if options.quick else "full")
     with workers(2) as pool:
         own = {seed: folder / f"seed{seed}" for seed in seeds}
