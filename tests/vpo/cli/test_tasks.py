@@ -65,20 +65,6 @@ def test_check_of_a_task_of_ones_own_that_fails_ends_with_one(tmp_path, monkeypa
     assert "FAILED: score raised ZeroDivisionError for nothing" in capsys.readouterr().out
 
 
-def test_answers_that_offer_no_choice_are_said_to_offer_none(tmp_path, monkeypatch, capsys):
-    source = """from vpo.tasks import task
-
-@task(components=("loud", "short"), data=lambda split: [{"prompt": "A fruit!", "good": "PEAR"}], answer="good")
-def shout(answer, row):
-    return answer.isupper(), 1 - min(len(answer) / 12, 1)
-"""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "quiet.py").write_text(source)
-    assert main(["tasks", "check", "quiet.py"]) == 0
-    said = capsys.readouterr().out
-    assert "nan" not in said and "cannot be told" in said
-
-
 def test_many_failures_of_one_cause_are_not_all_shown(tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.py").write_text(
         "from vpo.tasks import task\n"
