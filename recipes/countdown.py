@@ -6,7 +6,7 @@ expression earns by parts (answers of one completion may be ahead in different o
 
 - ``valid``: it is arithmetic with + - * / and brackets, and has a value;
 - ``numbers``: F1 of the numbers in it and those that were given, each to be used once;
-- ``close``: 1 at the target and falling with the distance to it, in shares of the target, to 0 at the target's own size;
+- ``close``: 1 at the target and falling to 0 with the distance to it, which counts in shares of the target;
 - ``hit``: it makes the target of the given numbers, which is what reasoning-gym asks for.
 
 Questions of the splits never meet, and a question is never asked twice within one.
@@ -24,7 +24,7 @@ from fractions import Fraction
 from typing import Any
 
 from vpo.tasks import task
-from vpo.tasks.reasoning_gym.entries import stream
+from vpo.tasks.reasoning_gym.entries import in_test, stream
 
 NUM_ANSWERS = 2
 TAG = "x"  # a short one: tags are half of the tokens that a small model has to write
@@ -36,18 +36,25 @@ _LONGEST = 60  # characters of an expression that is looked at
 
 
 def rows(split: str) -> Iterator[dict[str, Any]]:
-    """Questions of a split, without end: numbers, target, and the expression that reasoning-gym made it from."""
+    """Questions of a split, without end: numbers, target, and the expression that reasoning-gym made it from.
+
+    Its splits are of questions as they are worded, and it words one in several ways; here the numbers decide.
+    """
+    seen: set[str] = set()
     for entry in stream("countdown", _CONFIG, split, seed=0):
         found = entry["metadata"]
-        yield {"numbers": found["numbers"], "target": found["target"], "expression": found["expression"]}
+        key = str((sorted(found["numbers"]), found["target"]))
+        if key not in seen and in_test(key) == (split == "test"):
+            seen.add(key)
+            yield {"numbers": found["numbers"], "target": found["target"], "expression": found["expression"]}
 
 
 def prompt(row: dict[str, Any]) -> list[dict[str, str]]:
-    """One user message, which asks for the answers itself."""
+    """One user message, which asks for the answers itself; without the system prompt, a third of all tokens."""
     numbers = ", ".join(map(str, row["numbers"]))
-    request = f"Make {row['target']} from {numbers}. Give {NUM_ANSWERS} different expressions, as "
-    request += _written(["expression"] * NUM_ANSWERS)
-    return [{"role": "user", "content": request}]
+    form = _written(["expression"] * NUM_ANSWERS)
+    request = f"Make {row['target']} from {numbers} in {NUM_ANSWERS} ways, as {form}"
+    return [{"role": "system", "content": ""}, {"role": "user", "content": request}]
 
 
 @task(
@@ -91,7 +98,7 @@ def examples(split: str, size: int, seed: int) -> Iterator[tuple[list[dict[str, 
 
 
 def _written(answers: list[str]) -> str:
-    """Answers as `vpo.answers.AnswerFormat` reads them, without the line breaks that it would write: tokens are dear."""
+    """Answers as `vpo.answers.AnswerFormat` reads them, without the line breaks that it writes: tokens are dear."""
     return "".join(f"<{TAG}_{i}>{answer}</{TAG}_{i}>" for i, answer in enumerate(answers, 1))
 
 

@@ -55,7 +55,8 @@ def tiny_recipe(folder: Path, **changes: dict[str, Any]) -> Path:
         "model": {"name": str(folder / "source")},
         "convert": {"prelude": 1, "core": 2, "coda": 1, "loops": 2},
         "heal": {
-            **small, "texts": f"{folder / 'mine.py'}:examples", "rows": 16, "cap": 2, "max_steps": 4,
+            **small, "texts": f"{folder / 'mine.py'}:examples", "rows": 64, "cap": 2, "max_steps": 40,
+            "learning_rate": 1e-2, "save_steps": 10,
             "per_device_train_batch_size": 4,
         },
         "train": {

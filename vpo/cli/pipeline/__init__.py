@@ -1,4 +1,4 @@
-"""`vpo pipeline`: one file takes a pretrained checkpoint to a searched policy, in stages that can be killed at any moment.
+"""`vpo pipeline`: one file takes a pretrained checkpoint to a searched policy, in stages that can be killed any time.
 
 Fetch a model, convert it to a looped one, heal it, train it, answer the test prompts with every policy on the way, look
 at the training's log, search with the policies. Each stage runs in a process of its own, in a folder of its own; one

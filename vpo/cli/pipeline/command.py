@@ -17,10 +17,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from vpo.cli.pipeline.config import READS, Pipeline, read_pipeline
 from vpo.cli.pipeline.jobs import SETTINGS, Job, jobs_of
+from vpo.cli.pipeline.summary import print_summary, summarise, write_summary
 from vpo.cli.study.runner import only_runner
 from vpo.cli.study.training import finish
 
-_POLL_S = 0.2
+_POLL_S = 0.5
 
 
 class PipelineError(ValueError):
@@ -45,16 +46,22 @@ def run_pipeline(
     pipeline = read_pipeline(recipe, smoke, sets, dry_run)
     console = Console(stderr=True, soft_wrap=True)
     if not dry_run:
-        return _run(pipeline, until, redo, command, console)
+        summary = _run(pipeline, until, redo, command, console)
+        written = write_summary(summary, pipeline.out)
+        print_summary(summary)
+        print(f"summary: {', '.join(map(str, written))}")
+        return 0
     with tempfile.TemporaryDirectory(prefix="vpo-dry-run-") as scratch:
-        _run(Pipeline(Path(scratch) / "run", pipeline.seed, pipeline.stages), until, None, command, console)
-    print(f"dry run: {', '.join(pipeline.stages)} ran one step each; nothing was kept")
+        trial = Pipeline(Path(scratch) / "run", pipeline.seed, pipeline.stages)
+        summary = _run(trial, until, None, command, console)
+    for name, seconds in summary["seconds"].items():
+        print(f"{name}: {seconds:.0f} s")
+    print("dry run: one step of each of these; nothing was kept")
     return 0
 
 
-def _run(pipeline: Pipeline, until: str | None, redo: str | None, command: str, console: Console) -> int:
-    from vpo.cli.pipeline.summary import print_summary, summarise, write_summary
-
+def _run(pipeline: Pipeline, until: str | None, redo: str | None, command: str, console: Console) -> dict[str, Any]:
+    """Do what is not done, and give the summary."""
     with only_runner(pipeline.out):
         if redo is not None:
             _throw_away(pipeline, redo)
@@ -66,11 +73,7 @@ def _run(pipeline: Pipeline, until: str | None, redo: str | None, command: str, 
             _run_jobs([job for job in jobs if not job.is_done], pipeline, console)
         except KeyboardInterrupt:
             raise SystemExit(130) from None  # the command line says how to go on
-        summary = summarise(pipeline, command)
-        written = write_summary(summary, pipeline.out)
-        print_summary(summary)
-    print(f"summary: {', '.join(map(str, written))}")
-    return 0
+        return summarise(pipeline, command)
 
 
 def _settle(pipeline: Pipeline) -> None:
@@ -80,9 +83,7 @@ def _settle(pipeline: Pipeline) -> None:
         ValueError: A stage has begun with other settings.
     """
     path = pipeline.out / SETTINGS
-    now: dict[str, Any] = json.loads(
-        json.dumps({"seed": pipeline.seed, "stages": pipeline.stages}, default=str)
-    )
+    now: dict[str, Any] = json.loads(json.dumps({"seed": pipeline.seed, "stages": pipeline.stages}, default=str))
     if path.is_file():
         former = json.loads(path.read_text(encoding="utf-8"))
         for stage in READS:
@@ -117,7 +118,8 @@ def _throw_away(pipeline: Pipeline, stage: str) -> None:
 def _say_plan(jobs: Sequence[Job], pipeline: Pipeline, console: Console) -> None:
     done = [job.name for job in jobs if job.is_done]
     left = [job.name for job in jobs if not job.is_done]
-    console.print(f"{pipeline.out}: " + (f"done: {', '.join(done)}; " if done else "") + f"to do: {', '.join(left) or '-'}")
+    before = f"done: {', '.join(done)}; " if done else ""
+    console.print(f"{pipeline.out}: {before}to do: {', '.join(left) or '-'}")
 
 
 def _run_jobs(jobs: Sequence[Job], pipeline: Pipeline, console: Console) -> None:
@@ -139,8 +141,11 @@ def _run_job(job: Job, pipeline: Pipeline, gpus: int, bars: Progress, bar: TaskI
     command = job.command(pipeline, gpus)
     log = pipeline.out / "logs" / f"{job.name.replace(' ', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    bars.console.print(f"{job.name}: " + (f"goes on, {began} steps had been taken" if began else "starts") + f"; log {log}")
+    how = f"goes on, {began} steps had been taken" if began else "starts"
+    bars.console.print(f"{job.name}: {how}; log {log}")
     environment = {**os.environ, "VPO_RUNNER_PID": str(os.getpid()), "TOKENIZERS_PARALLELISM": "false"}
+    if gpus > 1 and job.is_alone(pipeline, gpus):  # TRL refuses a process that sees several and uses one
+        environment.setdefault("CUDA_VISIBLE_DEVICES", "0")
     started = time.perf_counter()
     with log.open("ab") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment)

@@ -59,7 +59,7 @@ class Pipeline:
 
     def model_of(self, policy: str) -> str:
         """Where a policy lies: a folder, or the source's name on the hub."""
-        if policy == "source" and "name" in self.stages["model"]:
+        if policy == "source" and self.stages["model"].get("name"):
             return str(self.stages["model"]["name"])
         return str(self.out / {"source": "model", "converted": "convert", "healed": "heal/model"}.get(policy, "train"))
 
@@ -71,7 +71,7 @@ class Pipeline:
     def policies(self, stage: str) -> list[str]:
         """The policies that a stage looks at."""
         made = [policy for policy, maker in POLICIES.items() if maker in self.stages]
-        return list(self.stages[stage].get("policies") or made)
+        return list(self.stages.get(stage, {}).get("policies") or made)
 
 
 def read_pipeline(path: Path, smoke: bool = False, sets: Sequence[str] = (), dry_run: bool = False) -> Pipeline:
@@ -160,7 +160,7 @@ def _check_keys(stages: Mapping[str, Mapping[str, Any]], where: str) -> None:
             if key in _GIVEN.get(stage, ()):
                 raise ValueError(f"{where}, {stage} sets {key!r}, which the pipeline itself sets. Leave it out.")
         _known(settings, f"{where}, {stage}", known[stage])
-    if len([key for key in _MODEL if key in stages["model"]]) != 1:
+    if sum(stages["model"].get(key) is not None for key in _MODEL) != 1:
         raise ValueError(f"{where}, model is {dict(stages['model'])}: expected `name` or `wheel`, one of them.")
     for stage, key in (("heal", "texts"), ("train", "task"), ("search", "budget"), ("search", "count")):
         if stage in stages and key not in stages[stage]:

@@ -78,14 +78,20 @@ class Job:
         checkpoint = last_whole_checkpoint(self.folder)
         if checkpoint is not None:
             words += ["--resume_from_checkpoint", checkpoint]
-        own = pipeline.stages["train"] if self.stage == "train" else {}
-        processes, configured = own.get("processes"), own.get("accelerate_config") if gpus else None
-        if configured is None and (processes or 1) == 1:
+        if self.is_alone(pipeline, gpus):
             return [sys.executable, "-m", "trainers.vpo", *words]
-        return launch_command(processes, gpus, None if configured is None else Path(configured), words)
+        own = pipeline.stages["train"]
+        configured = own.get("accelerate_config") if gpus else None
+        return launch_command(own.get("processes"), gpus, None if configured is None else Path(configured), words)
+
+    def is_alone(self, pipeline: Pipeline, gpus: int) -> bool:
+        """Whether it is one process: all are but the training, which takes every GPU unless the file says otherwise."""
+        own = pipeline.stages["train"] if self.stage == "train" else {"processes": 1}
+        return not (own.get("accelerate_config") and gpus) and int(own.get("processes") or max(gpus, 1)) == 1
 
     def note_seconds(self, seconds: float) -> None:
         """Write down what it has taken so far."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "seconds.json").write_text(json.dumps(seconds))
 
 
@@ -94,7 +100,7 @@ def jobs_of(pipeline: Pipeline) -> list[Job]:
     found: list[Job] = []
     for stage, settings in pipeline.stages.items():
         folder = pipeline.out / stage
-        if stage == "model" and "name" in settings:
+        if stage == "model" and settings.get("name"):
             continue  # loaded by its name where it is needed
         if stage == "train":
             found.append(Job(stage, stage, folder, _recipe(pipeline, folder), settings.get("max_steps")))
@@ -103,7 +109,6 @@ def jobs_of(pipeline: Pipeline) -> list[Job]:
                 recipe = _evaluation(pipeline, policy, folder / policy)
                 found.append(Job(f"evaluate {policy}", stage, folder / policy, recipe))
         else:
-            # A folder of its own beside the converted model's, which `vpo convert` wants empty.
             found.append(Job(stage, stage, folder, None, settings.get("max_steps") if stage == "heal" else None))
     return found
 

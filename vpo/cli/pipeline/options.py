@@ -12,13 +12,13 @@ def pipeline(
     recipe: Annotated[Path, typer.Argument(help="YAML file: out, model, convert, heal, train, evaluate, ...")],
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     redo: Annotated[str | None, typer.Option(help="Throw this stage away first, with those that need it.")] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="The recipe's own small size, into a folder of its own.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="The recipe's own small size, in another folder.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="One step of every stage; nothing is kept.")] = False,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Another value, as heal.max_steps=100; may be repeated.")
     ] = None,
 ) -> None:
-    """From a pretrained checkpoint to a searched policy: convert, heal, train, evaluate, monitor, search, as a file says.
+    """Take a pretrained checkpoint to a searched policy: convert, heal, train, evaluate, monitor, search; one file.
 
     A pipeline that was stopped or killed goes on: give the same command again.
     """

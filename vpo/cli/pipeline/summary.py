@@ -54,13 +54,14 @@ def summarise(pipeline: Pipeline, command: str) -> dict[str, Any]:
         found["healing"] = _healing(pipeline.out / "heal")
     if "train" in done:
         found["training"] = _training(pipeline.out / "train")
-    if evaluated := [p for p in pipeline.policies("evaluate") if f"evaluate {p}" in done] if done else []:
+    if evaluated := [policy for policy in pipeline.policies("evaluate") if f"evaluate {policy}" in done]:
         found |= _evaluated(pipeline, evaluated)
     if "monitor" in done:
         found["monitor"] = _monitored(pipeline.out / "monitor")
     if "search" in done:
         found["search"] = _searched(pipeline.out / "search")
-    return json.loads(json.dumps(found, default=str))  # type: ignore[no-any-return]
+    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+    return plain
 
 
 def _evaluated(pipeline: Pipeline, policies: Sequence[str]) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def _evaluated(pipeline: Pipeline, policies: Sequence[str]) -> dict[str, Any]:
             **{name: _over_prompts(values) for name, values in _components(rollouts, components, answers).items()},
         }
     differences = []
-    for policy, against in (("healed", "source"), ("trained", "source"), ("trained", pipeline.start)):
+    for policy, against in dict.fromkeys([("trained", "source"), ("trained", pipeline.start)]):
         if policy in results and against in results and policy != against:
             theirs = _measures(results[against])
             for name, mine in _measures(results[policy]).items():
@@ -135,8 +136,8 @@ def _healing(folder: Path) -> dict[str, Any]:
     done = json.loads((folder / "done.json").read_text())
     log = [entry for entry in done["log"] if "kl" in entry]
     names = ("loss", "kl", "early_kl", "cross_entropy", "mean_token_accuracy", "depth")
-    ends = {when: {n: entry[n] for n in names if n in entry} for when, entry in zip(("first", "last"), log[:1] + log[-1:], strict=False)}
-    return {"steps": done["steps"], **ends}
+    ends = zip(("first", "last"), log[:1] + log[-1:], strict=False)
+    return {"steps": done["steps"], **{when: {n: each[n] for n in names if n in each} for when, each in ends}}
 
 
 def _training(folder: Path) -> dict[str, Any]:
@@ -224,4 +225,5 @@ def _cell(value: Mapping[str, float | None]) -> str:
 
 
 def _difference(each: Mapping[str, Any], policy: str) -> str:
-    return f"| {policy} − {each['against']} | {each['metric']} | {each['mean']:+.3f} | [{each['lo']:+.3f}, {each['hi']:+.3f}] |"
+    interval = f"[{each['lo']:+.3f}, {each['hi']:+.3f}]"
+    return f"| {policy} − {each['against']} | {each['metric']} | {each['mean']:+.3f} | {interval} |"

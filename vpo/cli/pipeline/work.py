@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -173,7 +172,7 @@ def monitor(pipeline: Pipeline) -> None:
 
 
 def search(pipeline: Pipeline) -> None:
-    """As `vpo search compare`, of the pipeline's policies on its task's test prompts; leaves ``search/comparison.html``."""
+    """As `vpo search compare`, of the pipeline's policies on its task's test prompts; leaves its page in ``search``."""
     from vpo.cli.search_compare.command import compare_searches, print_searches
     from vpo.cli.search_compare.config import config_of
 
@@ -223,13 +222,9 @@ def _finish(folder: Path, facts: dict[str, Any]) -> None:
     finish(folder, facts)
 
 
-def _words() -> Iterator[str]:
-    yield from sys.argv[1:]
-
-
 if __name__ == "__main__":
     from trainers.end_with import end_with
 
-    out, stage, runner = _words()
+    out, stage, runner = sys.argv[1:]
     end_with(int(runner))
     WORK[stage](load(Path(out)))
