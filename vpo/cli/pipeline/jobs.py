@@ -90,9 +90,11 @@ class Job:
         return not (own.get("accelerate_config") and gpus) and int(own.get("processes") or max(gpus, 1)) == 1
 
     def note_seconds(self, seconds: float) -> None:
-        """Write down what it has taken so far."""
+        """Write down what it has taken so far, whole: a kill may come at any time."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "seconds.json").write_text(json.dumps(seconds))
+        temporary = self.folder / "seconds.tmp"
+        temporary.write_text(json.dumps(seconds))
+        os.replace(temporary, self.folder / "seconds.json")
 
 
 def jobs_of(pipeline: Pipeline) -> list[Job]:

