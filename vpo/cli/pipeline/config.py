@@ -104,6 +104,8 @@ def read_pipeline(path: Path, smoke: bool = False, sets: Sequence[str] = (), dry
         content = _over(content, _set(word))
     if dry_run:
         content = _over(content, {stage: values for stage, values in _DRY.items() if stage in content})
+        if "train" in content:  # what one step takes
+            content["train"]["task_rows"] = content["train"].get("generation_batch_size", 64)
         if "search" in content:
             content["search"] = {**content["search"], "budget": 2 * content["search"].get("max_new_tokens", 512)}
             content["search"]["procedures"] = {}

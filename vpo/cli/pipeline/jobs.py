@@ -139,6 +139,7 @@ def _evaluation(pipeline: Pipeline, policy: str, folder: Path) -> dict[str, Any]
         "monitor": None,
         "log_rollouts": True,
         "beta": 0.0,  # no reference model, which nothing would ask
+        "task_rows": 8,  # of training, which is not done
         "task_eval_rows": int(asked.get("prompts", 64)),
         "num_generations_eval": completions,
         "per_device_eval_batch_size": completions * max(1, int(asked.get("batch_size", 64)) // completions),
