@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from eval.comparison import PolicyResult, paired, read_policy
+from eval.report.data import finite
 from eval.rollouts import read_rollouts
 from vpo.cli.hardware import hardware
 from vpo.cli.pipeline.config import Pipeline
@@ -91,7 +92,7 @@ def _evaluated(pipeline: Pipeline, policies: Sequence[str]) -> dict[str, Any]:
                 whole = ~np.isnan(mine) & ~np.isnan(theirs[name])
                 if whole.any():
                     each = paired([mine[whole]], [theirs[name][whole]])
-                    bounds = {"mean": each.mean, "lo": each.lo, "hi": each.hi}
+                    bounds = {"mean": each.mean, "lo": finite(each.lo), "hi": finite(each.hi)}
                     differences.append({"policy": policy, "against": against, "metric": name, **bounds})
     return {
         "components": components,
@@ -225,5 +226,6 @@ def _cell(value: Mapping[str, float | None]) -> str:
 
 
 def _difference(each: Mapping[str, Any], policy: str) -> str:
-    interval = f"[{each['lo']:+.3f}, {each['hi']:+.3f}]"
+    known = each["lo"] is not None and each["hi"] is not None  # of one problem there is none
+    interval = f"[{each['lo']:+.3f}, {each['hi']:+.3f}]" if known else ""
     return f"| {policy} − {each['against']} | {each['metric']} | {each['mean']:+.3f} | {interval} |"
