@@ -149,10 +149,10 @@ def _check_keys(stages: Mapping[str, Mapping[str, Any]], where: str) -> None:
 
         known["heal"] = [*HEAL_OWN, *(each.name for each in fields(HealingConfig) if each.init)]
     if "train" in stages:
-        from trainers.vpo import make_parser
+        from trainers.vpo import SETTINGS
 
-        kinds = [field for kind in make_parser().dataclass_types for field in fields(kind) if field.init]
-        known["train"] = [*TRAIN_OWN, *(field.name for field in kinds)]
+        names = [field.name for kind in SETTINGS for field in fields(kind) if field.init]
+        known["train"] = [*TRAIN_OWN, *names]
     if "search" in stages:
         from vpo.cli.search_compare.config import Config
 
