@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
+from itertools import islice
 
+import pytest
 import yaml
 
 from tests.checkout import ROOT
 from vpo.cli.pipeline.summary import _cell, _difference
+from vpo.tasks import get_task
+from vpo.tasks.own import load_file
 
 PAGE = (ROOT / "docs" / "real_model.md").read_text()
 RESULTS = json.loads((ROOT / "benchmarks" / "results" / "real_model.json").read_text())
@@ -30,6 +35,20 @@ def test_the_differences_and_the_searches_are_those_of_the_results():
     for each in RESULTS["search"]["differences"]:
         if each["metric"] in ("best", "E_w[best]"):
             assert _difference(each, each["arm"]) in PAGE
+
+
+def test_a_random_expression_is_worth_what_the_guide_holds_the_policies_against():
+    task = get_task(str(ROOT / "recipes" / "countdown.py"))
+    examples = load_file(ROOT / "recipes" / "countdown.py")._random_expression
+    rng = random.Random(0)
+    rows = list(islice(task.path("test"), 100))
+    vectors = [task.score(examples(row["numbers"], rng), row) for row in rows for _ in range(10)]
+    means = [sum(column) / len(vectors) for column in zip(*vectors, strict=True)]
+    assert sum(w * mean for w, mean in zip(task.w_star, means, strict=True)) == pytest.approx(0.40, abs=0.03)
+    assert means[2] == pytest.approx(0.25, abs=0.03)
+    trained = RESULTS["policies"]["trained"]
+    assert trained["best@1"]["mean"] < 0.37
+    assert trained["mean hit"]["mean"] < means[3]
 
 
 def test_the_minutes_of_the_stages_are_those_of_the_results():
