@@ -47,6 +47,15 @@ def test_ranges_come_from_the_checkout_and_from_the_package_alike(tmp_path):
     assert {("trl", ""), ("vllm", "vllm"), ("peft", "peft")} <= from_package
 
 
+def test_cures_can_be_typed_where_the_ranges_are_those_of_an_installed_package(tmp_path, monkeypatch):
+    found = ranges.wanted(tmp_path / "none.toml")
+    monkeypatch.setattr(optional_parts, "wanted", lambda: found)
+    monkeypatch.setattr(ranges, "version", lambda name: "0.0.1")
+    cures = {each.name: each.cure for each in optional_parts.optional_findings()}
+    assert cures["peft"] == "pip install 'peft>=0.17'"
+    assert not [cure for cure in cures.values() if "extra ==" in cure]
+
+
 def test_a_machine_without_a_gpu_is_told_how_to_start_two_processes(monkeypatch):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")

@@ -31,7 +31,7 @@ def optional_findings() -> list[Finding]:
 
 def _part(each: Wanted) -> Finding:
     name, use = each.requirement.name, _ENABLES[each.requirement.name]
-    cure = f"pip install '{each.requirement}'"
+    cure = f"pip install '{name}{each.requirement.specifier}'"  # without the marker that metadata of a wheel adds
     if each.installed is None:
         return Finding("missing", name, f"not installed: no {use}", cure)
     if not each.is_within:

@@ -44,8 +44,8 @@ def convert(pipeline: Pipeline) -> None:
 
     given = pipeline.stages["convert"]
     text = given.get("text")
-    fresh = pipeline.out / "convert.tmp"
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh = pipeline.out / "convert.tmp" / "convert"  # of the folder's name, which stands on the model's card
+    shutil.rmtree(fresh.parent, ignore_errors=True)
     parts = (_text(given.get("prelude")), _text(given.get("core")), _text(given.get("coda")))
     run_convert(
         Conversion(
@@ -63,7 +63,7 @@ def convert(pipeline: Pipeline) -> None:
     folder = pipeline.out / "convert"
     for path in fresh.iterdir():
         os.replace(path, folder / path.name)
-    fresh.rmdir()
+    shutil.rmtree(fresh.parent)
     _finish(folder, {})
 
 
