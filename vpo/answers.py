@@ -32,6 +32,7 @@ from typing import Any, TypeVar
 Prompt = TypeVar("Prompt", str, list[dict[str, Any]])
 
 _TAG_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_MOST_ANSWERS = 1000  # beyond any context; the tags of a typing error would fill the memory
 _MOST_TAGS_SHOWN = 4  # of a longer list the instruction shows the first two and the last
 
 
@@ -68,12 +69,12 @@ class AnswerFormat:
     """How a completion holds its answers.
 
     Attributes:
-        num_answers: m >= 1 answers a completion; 1 means that the completion is the answer, without tags.
+        num_answers: m answers a completion, 1 to 1000; 1 means that the completion is the answer, without tags.
         tag: Name of the tags, a letter followed by letters, digits, "_" or "-"; "answer" gives ``<answer_1>``.
         deduplicate: Whether an answer equal to an earlier one of the same completion is dropped.
 
     Raises:
-        ValueError: ``num_answers`` is not a whole number above 0, or ``tag`` is no tag name.
+        ValueError: ``num_answers`` is not a whole number from 1 to 1000, or ``tag`` is no tag name.
     """
 
     num_answers: int = 3
@@ -85,6 +86,11 @@ class AnswerFormat:
             raise ValueError(
                 f"num_answers is {self.num_answers!r}: expected a whole number of at least 1. Use 3 for the paper's "
                 "setting, 1 for ordinary single-answer completions."
+            )
+        if self.num_answers > _MOST_ANSWERS:
+            raise ValueError(
+                f"num_answers is {self.num_answers}: expected {_MOST_ANSWERS} at most, as one completion writes them all. "
+                "Sample more completions."
             )
         if not isinstance(self.tag, str) or not _TAG_NAME.fullmatch(self.tag):
             raise ValueError(

@@ -43,13 +43,13 @@ def number_column(name: str, values: Sequence[Any], place: Place) -> NDArray[np.
     """
     kinds = set(map(type, values))
     column: NDArray[np.float64] | None = None
-    if kinds <= {float, int, bool}:
-        try:
+    try:
+        if kinds <= {float, int, bool}:
             column = np.array(values, dtype=np.float64)
-        except OverflowError:  # an integer beyond any float
-            column = None
-    elif kinds <= {float, int, bool, type(None)}:
-        column = np.array([math.nan if value is None else float(value) for value in values])
+        elif kinds <= {float, int, bool, type(None)}:
+            column = np.array([math.nan if value is None else float(value) for value in values])
+    except OverflowError:  # an integer beyond any float
+        column = None
     if column is None or np.isinf(column).any():
         i = next(i for i, value in enumerate(values) if not _is_number(value))
         raise SourceError(

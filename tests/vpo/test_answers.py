@@ -251,6 +251,12 @@ def test_num_answers_must_be_a_whole_number_above_zero(num_answers):
         AnswerFormat(num_answers)
 
 
+def test_more_answers_than_a_completion_could_hold_are_refused_before_their_tags_are_made():
+    with pytest.raises(ValueError, match="expected 1000 at most"):
+        AnswerFormat(2**63)
+    assert AnswerFormat(1000).instruction()
+
+
 @pytest.mark.parametrize("tag", ["", "1a", "<answer>", "a b", "a.b", "answer\n", "é", None])
 def test_tags_must_be_names(tag):
     with pytest.raises(ValueError, match=r"tag is .*: expected a letter followed by"):

@@ -156,9 +156,11 @@ def _is_record(found: Any) -> bool:
     return (
         isinstance(found.get("settings"), dict)
         and isinstance(found.get("command"), list)
+        and "ended" in found
         and (ended is None or isinstance(ended, dict))
         and isinstance(resumed, list)
         and all(isinstance(each, dict) and isinstance(each.get("changes"), list) for each in resumed)
+        and all(isinstance(each.get("command"), list | None) for each in resumed)
         and all(map(_is_change, (change for each in resumed for change in each["changes"])))
     )
 

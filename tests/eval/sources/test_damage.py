@@ -34,6 +34,7 @@ def jsonl(tmp_path, *records, **options):
         ({**GOOD, "reward": "0.5"}, "line 2: 'reward' is '0.5', expected a finite number"),
         ({**GOOD, "reward": math.inf}, "line 2: 'reward' is inf, expected a finite number"),
         ({**GOOD, "reward": 10**400}, "line 2: 'reward' is 1000.*expected a finite number"),
+        ({**GOOD, "rewards": {"a": 10**400}}, "line 2: 'a' is 1000.*expected a finite number"),
         ({**GOOD, "reward": [1.0]}, r"line 2: 'reward' is \[1.0\], expected a finite number"),
         ({**GOOD, "completion": None}, "line 2: 'completion' is None, expected text"),
         ({**GOOD, "completion": ["t"]}, r"line 2: 'completion' is \['t'\], expected text"),

@@ -169,13 +169,21 @@ def _problems(value: Any, where: str) -> tuple[Problems, ...]:
         found.append(
             Problems(
                 _text(source["name"], f"{here}.name"),
-                _mapping(source.get("options") or {}, f"{here}.options"),
+                _options(source.get("options"), f"{here}.options"),
                 None if count is None else _whole(count, f"{here}.count"),
             )
         )
     if not found:
         raise ValueError(f"{where} is empty: expected one source at least, as `name: maze`.")
     return tuple(found)
+
+
+def _options(value: Any, where: str) -> Mapping[str, Any]:
+    """Options of a source of problems; its name is none of them."""
+    found = _mapping(value or {}, where)
+    if "name" in found:
+        raise ValueError(f"{where} has a name: expected options of the source alone. Put it beside `problems:`.")
+    return found
 
 
 def _policies(value: Any, where: str) -> tuple[Policy, ...]:
@@ -195,7 +203,7 @@ def _policies(value: Any, where: str) -> tuple[Policy, ...]:
                 _text(fields["model"], f"{here}.model"),
                 None if server is None else _mapping(server, f"{here}.server"),
                 None if longest is None else _whole(longest, f"{here}.max_new_tokens"),
-                _mapping(fields.get("problem_options") or {}, f"{here}.problem_options"),
+                _options(fields.get("problem_options"), f"{here}.problem_options"),
             )
         )
     if not found:

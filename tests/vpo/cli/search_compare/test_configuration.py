@@ -49,6 +49,8 @@ def test_a_file_is_read_with_defaults_and_a_folder_of_its_own(tmp_path):
         ({"problems": {"count": 3}}, r"problems lacks name"),
         ({"problems": {"name": "maze", "counts": 3}}, r"problems has unknown keys counts"),
         ({"problems": {"name": "maze", "count": 0}}, r"problems.count is 0"),
+        ({"problems": {"name": "maze", "options": {"name": "maze"}}}, r"problems.options has a name"),
+        ({"policies": {"a": {"model": "m", "problem_options": {"name": "x"}}}}, r"a.problem_options has a name"),
         ({"policies": {}}, r"names no policy"),
         ({"policies": ["a"]}, r"policies holds list: expected a mapping"),
         ({"policies": {"a/b": "m"}}, r"named 'a/b': expected text without slashes"),
