@@ -89,8 +89,8 @@ class AnswerFormat:
             )
         if self.num_answers > _MOST_ANSWERS:
             raise ValueError(
-                f"num_answers is {self.num_answers}: expected {_MOST_ANSWERS} at most, as one completion writes them all. "
-                "Sample more completions."
+                f"num_answers is {self.num_answers}: expected {_MOST_ANSWERS} at most, as one completion writes them "
+                "all. Sample more completions."
             )
         if not isinstance(self.tag, str) or not _TAG_NAME.fullmatch(self.tag):
             raise ValueError(
