@@ -161,7 +161,7 @@ def test_a_model_that_is_not_there_is_named(tmp_path, capsys):
     assert "nothing is no folder" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert run("convert", tmp_path / "empty", *arguments) == 1
-    assert "cannot be loaded as a causal language model" in capsys.readouterr().err
+    assert "holds no model: expected config.json and weights" in capsys.readouterr().err
 
 
 # --- depth calibrate -----------------------------------------------------------------------------------------------

@@ -73,9 +73,11 @@ def test_other_encodings_are_refused(tmp_path):
         read_yaml(tmp_path / "file.yaml")
 
 
-def test_aliases_of_aliases_do_not_take_forever(write):
+def test_aliases_of_aliases_take_neither_time_nor_memory(write):
     lines = ["a0: &a0 [x, x]", *[f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 60)]]
-    assert len(read_yaml(write("\n".join(lines))).content) == 60
+    with pytest.raises(ValueError, match="nested more than 32 levels deep"):
+        read_yaml(write("\n".join(lines)))
+    assert len(read_yaml(write("\n".join(lines[:12]))).content) == 12
 
 
 keys = st.text("abc_é-", min_size=1, max_size=5)
