@@ -100,15 +100,19 @@ def steps_of(facts: dict[str, Any]) -> list[dict[str, float]]:
 # --- weights and numeric type --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arm", "rounding"), [("to_go", 1e-4), ("set", 0.15)])
-def test_the_engine_samples_with_the_weights_of_every_step_and_stale_ones_are_seen(arm, rounding, runs):
-    """Float32 agrees to 1e-5 nats, bfloat16 to 0.06; two updates without the engine make 0.9 and 5."""
-    gaps = logged(runs[arm], "sampling/sampling_logp_difference/max")
+@pytest.mark.parametrize(("arm", "of", "rounding"), [("to_go", "max", 1e-4), ("set", "mean", 0.02)])
+def test_the_engine_samples_with_the_weights_of_every_step_and_stale_ones_are_seen(arm, of, rounding, runs):
+    """Float32 agrees to 1e-5 nats at every token, bfloat16 to .006 in the mean; stale weights make .8 in the mean.
+
+    In bfloat16 a rare token alone may be off by .5, on some processors: so its mean is held, and not its largest.
+    """
+    gaps = logged(runs[arm], f"sampling/sampling_logp_difference/{of}")
     assert len(gaps) == STEPS
     in_step, stale = gaps[: UNSYNCED + 1], gaps[UNSYNCED + 1 :]  # the evaluation at UNSYNCED was in step
     assert max(in_step) < rounding
     assert max(stale) > 3 * rounding and max(stale) > 0.3
-    assert max(logged(runs[arm], "eval_sampling/sampling_logp_difference/max")[: UNSYNCED // CHECKPOINT]) < rounding
+    evaluated = logged(runs[arm], f"eval_sampling/sampling_logp_difference/{of}")
+    assert max(evaluated[: UNSYNCED // CHECKPOINT]) < rounding
 
 
 def test_the_engine_computes_in_the_numeric_type_of_training(runs):
