@@ -13,10 +13,16 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.fuzz import checkpoints, ledgers, recipes, requests
+from tests.fuzz import checkpoints, ledgers, recipes, requests, run_folders
 from tests.fuzz.target import Target
 
-TARGETS: list[Target] = [*recipes.TARGETS, *ledgers.TARGETS, *requests.TARGETS, *checkpoints.TARGETS]
+TARGETS: list[Target] = [
+    *recipes.TARGETS,
+    *ledgers.TARGETS,
+    *run_folders.TARGETS,
+    *requests.TARGETS,
+    *checkpoints.TARGETS,
+]
 _ROUND = 50  # examples of one hypothesis run; its choices repeat less often over several short ones
 
 

@@ -1,4 +1,4 @@
-"""JSON lines and Parquet: a search's ledger, logs of rollouts of every kind, rows of tasks, records of runs."""
+"""JSON lines and Parquet: a search's ledger, logs of rollouts of every kind, rows of tasks."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from hypothesis import strategies as st
 
-from eval.collapse.store import MonitorStore
 from eval.rollouts import ROLLOUT_SCHEMA
 from eval.sources import KINDS, open_source, read_base
 from search.ledger import LedgerError, read_told
-from tests.eval.collapse.stream import BySign
-from tests.eval.collapse.test_store import RULES
-from tests.eval.collapse.test_store import run as watch_run
-from tests.eval.report_example import example_report
 from tests.eval.rollout_rows import rollout_row
 from tests.fuzz.mutations import AS_TEXT, garbled, json_text, mutated
 from tests.fuzz.target import Target
@@ -55,7 +49,7 @@ def _ledger() -> tuple[tuple[dict[str, Any], ...], bytes, bytes]:
         return rows, settings, (folder / "run.json").read_bytes()
 
 
-def _records(*documents: Any, most: int = 3) -> st.SearchStrategy[bytes]:
+def records(*documents: Any, most: int = 3) -> st.SearchStrategy[bytes]:
     """Lines of JSON, some edited, some not whole."""
     return (
         mutated(list(documents), hostile=[*AS_TEXT, *AS_TEXT], most=most)
@@ -68,7 +62,7 @@ def _search_lines() -> st.SearchStrategy[tuple[bytes, str]]:
     commands = st.sampled_from(
         ["show", "show -p 0 --best", "show -p 0 --id 0", "resume", "replay", "replay --evaluate", "runs"]
     )
-    return st.tuples(_records(*_ledger()[0]), commands)
+    return st.tuples(records(*_ledger()[0]), commands)
 
 
 def _search(given: tuple[bytes, str]) -> None:
@@ -97,7 +91,7 @@ def _generic(step: int, i: int) -> dict[str, Any]:
 
 _CHAT = [{"role": "user", "content": "hello"}]
 _REPLY = [{"role": "assistant", "content": "x"}]
-_ROWS: dict[str, list[dict[str, Any]]] = {
+ROWS: dict[str, list[dict[str, Any]]] = {
     "jsonl": [_generic(step, i) for step in range(2) for i in range(4)],
     "chat": [{**_generic(0, i), "prompt": _CHAT, "completion": _REPLY} for i in range(3)],
     "verl": [{"input": "p", "output": f"t{i}", "gts": None, "score": i / 4, "step": 1, "acc": True} for i in range(4)],
@@ -109,22 +103,22 @@ _ROWS: dict[str, list[dict[str, Any]]] = {
 
 @st.composite
 def _logs(draw: st.DrawFn) -> tuple[str, bytes, str | None, bool]:
-    kind = draw(st.sampled_from(sorted(_ROWS)))
-    rows = _ROWS[kind]
+    kind = draw(st.sampled_from(sorted(ROWS)))
+    rows = ROWS[kind]
     named = draw(st.sampled_from([None, None, *KINDS]))
     skips = draw(st.booleans())
     if kind in ("jsonl", "chat", "verl", "openrlhf") and draw(st.booleans()):
-        content = draw(_records(*rows))
+        content = draw(records(*rows))
         name = "1.jsonl"
         if draw(st.integers(0, 3)) == 0:
             content, name = draw(garbled(gzip.compress(content), chance=2)), "1.jsonl.gz"
         return name, content, named, skips
     changed = draw(mutated(rows, hostile=[[], {"a": [1]}, b"\xff", 1.5]))
     name = {"trl": "completions_00001.parquet", "vpo": "rank0000-step00000000.parquet"}.get(kind, "log.parquet")
-    return name, draw(garbled(_parquet(changed, kind), chance=3)), named, skips
+    return name, draw(garbled(parquet(changed, kind), chance=3)), named, skips
 
 
-def _parquet(rows: Any, kind: str) -> bytes:
+def parquet(rows: Any, kind: str) -> bytes:
     """A table of the rows; columns that are of no one kind are left out, or are text."""
     rows = [row for row in rows if isinstance(row, dict)]
     columns = {}
@@ -199,117 +193,12 @@ _TASK_ROWS = [{"question": "q", "answer": "a", "parts": ["x", "y"], "more": '{"a
 
 def _task_rows() -> st.SearchStrategy[tuple[str, bytes]]:
     array = mutated(_TASK_ROWS, hostile=[*AS_TEXT]).map(lambda rows: json_text(rows).encode("utf-8", "surrogatepass"))
-    table = mutated(_TASK_ROWS).map(lambda rows: _parquet(rows, "rows")).flatmap(lambda each: garbled(each, chance=2))
+    table = mutated(_TASK_ROWS).map(lambda rows: parquet(rows, "rows")).flatmap(lambda each: garbled(each, chance=2))
     return st.one_of(
-        st.tuples(st.just("train.jsonl"), _records(*_TASK_ROWS)),
+        st.tuples(st.just("train.jsonl"), records(*_TASK_ROWS)),
         st.tuples(st.just("train.json"), array.flatmap(garbled)),
         st.tuples(st.just("train.parquet"), table),
     )
-
-
-_STATE = {
-    "global_step": 4, "max_steps": 8, "epoch": 0.5, "log_history": [{"step": 4, "reward": 0.5, "loss": 0.1}],
-    "stateful_callbacks": {}, "num_train_epochs": 1,
-}  # fmt: skip
-_SETTINGS = {"fingerprint": "x", "arms": [{"name": "grpo"}], "seed": 0}
-_ALARM = {"step": 3, "level": "critical", "verdict": "collapse"}
-_REPORT = {"runs": [{"verdict": "healthy"}]}
-_RUN = {
-    "format": 1, "kind": "train", "started": "2026-01-02T03:04:05+00:00", "seeds": {"seed": 0},
-    "settings": {"training": {"max_steps": 8, "beta": 0.1}}, "versions": {"torch": "2"}, "hardware": {"gpus": []},
-    "environment": {}, "command": ["python", "-m", "trainers.vpo", "--config", "x.yaml"], "working_directory": "/tmp",
-    "processes": 1, "process": {"host": "there", "id": 7, "started": 1},
-    "resumed": [{"at": "2026-01-02", "step": 2, "command": ["vpo", "train", "x.yaml"],
-                 "changes": [{"name": "settings.training.beta", "before": 0.1, "now": 0.2}]}],
-    "ended": {"at": "2026-01-02", "step": 8, "of": 8, "why": "all steps done"},
-}  # fmt: skip
-
-
-def _run_files() -> st.SearchStrategy[tuple[dict[str, bytes], str]]:
-    def file(document: Any) -> st.SearchStrategy[bytes]:
-        return (
-            mutated(document, hostile=[*AS_TEXT])
-            .map(lambda d: json_text(d).encode("utf-8", "surrogatepass"))
-            .flatmap(garbled)
-        )
-
-    kinds = ("train", "search", "compare", "demo")
-    return st.tuples(
-        st.fixed_dictionaries(
-            {},
-            optional={
-                "run.json": st.sampled_from(kinds).flatmap(lambda kind: file({**_RUN, "kind": kind})),
-                "settings.json": file(_SETTINGS),
-                "checkpoint-4/trainer_state.json": file(_STATE),
-                "monitor/looks.jsonl": st.just(b"{}\n"),
-                "monitor/alarms.jsonl": _records(_ALARM, _ALARM),
-                "monitor/report.json": file(_REPORT),
-                "rollouts/rank0000-step00000003.parquet": st.sampled_from(_ROWS["vpo"]).flatmap(
-                    lambda row: mutated([row]).map(lambda rows: _parquet(rows, "vpo"))
-                ),
-            },
-        ),
-        st.sampled_from(["list", "list --json", "show", "compare"]),
-    )
-
-
-def _run(given: tuple[dict[str, bytes], str]) -> None:
-    files, what = given
-    with empty_folder() as folder:
-        for name, content in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
-        first, *rest = what.split()
-        words = ["runs", first, str(folder), *rest, *([str(folder)] if first == "compare" else [])]
-        status, said = command(words, folder)
-        if "--json" in words:
-            assert status == 0 and isinstance(json.loads(said), list), said[-500:]
-
-
-@functools.cache
-def _watched() -> dict[str, bytes]:
-    """The files of a monitor's folder."""
-    with tempfile.TemporaryDirectory() as name:
-        watch_run(MonitorStore(name), range(1, 9), np.random.default_rng(0))
-        return {path.name: path.read_bytes() for path in Path(name).iterdir()}
-
-
-@st.composite
-def _monitor_folders(draw: st.DrawFn) -> dict[str, bytes]:
-    files = dict(_watched())
-    name = draw(st.sampled_from(sorted(files)))
-    if name.endswith(".jsonl"):
-        files[name] = draw(_records(*map(json.loads, files[name].splitlines())))
-    elif name.endswith(".json"):
-        changed = draw(mutated(json.loads(files[name]), hostile=[*AS_TEXT]))
-        files[name] = draw(garbled(json_text(changed).encode("utf-8", "surrogatepass")))
-    else:
-        files[name] = draw(garbled(files[name], chance=1))
-    return files
-
-
-def _monitor_folder(files: dict[str, bytes]) -> None:
-    with empty_folder() as folder, watched(folder):
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-        store = MonitorStore(folder)
-        for read in (store.looks, store.alarms, store.examples, lambda: store.reference([BySign()], RULES)):
-            try:
-                read()
-            except ValueError as error:
-                assert str(folder) in str(error), repr(error)
-
-
-def _reports() -> st.SearchStrategy[bytes]:
-    whole = json.loads(example_report(num_looks=2).to_json())
-    changed = mutated(whole, hostile=[*AS_TEXT])
-    return changed.map(lambda each: json_text(each).encode("utf-8", "surrogatepass")).flatmap(garbled)
-
-
-def _report(content: bytes) -> None:
-    with empty_folder() as folder:
-        (folder / "report.json").write_bytes(content)
-        command(["report", str(folder)], folder)
 
 
 TARGETS = [
@@ -317,7 +206,4 @@ TARGETS = [
     Target("ledgers", "logs", _logs, _log, quick=60),
     Target("ledgers", "vpo monitor", _logs, _monitor, quick=8),
     Target("ledgers", "rows of a task", _task_rows, _rows),
-    Target("ledgers", "a run's records", _run_files, _run),
-    Target("ledgers", "a monitor's folder", _monitor_folders, _monitor_folder, quick=30),
-    Target("ledgers", "a demo's report", _reports, _report, quick=20),
 ]
