@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from vpo.cli.compare.arms import fingerprint, recipe_of_arm
-from vpo.cli.study.training import last_whole_checkpoint
+from vpo.cli.job_folder import JobFolder
+from vpo.cli.study.training import finish, last_whole_checkpoint
 from vpo.cli.train import launch_command
 from vpo.yaml_file import read_yaml
 
@@ -94,7 +95,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(JobFolder):
     """One arm under one seed."""
 
     arm: str
@@ -102,17 +103,6 @@ class Run:
     num_answers: int
     folder: Path
     recipe: Mapping[str, Any]
-
-    @property
-    def is_done(self) -> bool:
-        """Whether its answers to the test prompts are there."""
-        return (self.folder / "done.json").is_file()
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of all its processes so far."""
-        path = self.folder / "seconds.json"
-        return float(json.loads(path.read_text())) if path.is_file() else 0.0
 
     def prepare(self) -> Path:
         """Write the recipe file, or check that the one that is there is the same.
@@ -221,11 +211,11 @@ def _do(
         if process.poll() is None:
             process.terminate()
             process.wait()
-        (run.folder / "seconds.json").write_text(json.dumps(before + time.perf_counter() - started))
+        run.note_seconds(before + time.perf_counter() - started)
     if process.returncode != 0:
         last = "\n".join((run.folder / "log.txt").read_text(errors="replace").strip().splitlines()[-6:])
         raise RunError(
             f"run '{run.arm}', seed {run.seed} ended with status {process.returncode}:\n{last}\nThe whole log is "
             f"{run.folder / 'log.txt'}. Runs that ended are kept; start again to go on from the last checkpoint."
         )
-    (run.folder / "done.json").write_text(json.dumps({"generated_tokens": run.generated()}))
+    finish(run.folder, {"generated_tokens": run.generated()})

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vpo.cli.job_folder import JobFolder
 from vpo.cli.pipeline.config import TRAIN_OWN, Pipeline
 
 SETTINGS = "pipeline.json"
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(JobFolder):
     """One process.
 
     Attributes:
@@ -33,17 +34,6 @@ class Job:
     folder: Path
     recipe: Mapping[str, Any] | None = None
     total: int | None = None
-
-    @property
-    def is_done(self) -> bool:
-        """Whether its result is there."""
-        return (self.folder / "done.json").is_file()
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of all its processes so far."""
-        path = self.folder / "seconds.json"
-        return float(json.loads(path.read_text())) if path.is_file() else 0.0
 
     def steps(self) -> int:
         """Steps that are behind it."""
@@ -88,13 +78,6 @@ class Job:
         """Whether it is one process: all are but the training, which takes every GPU unless the file says otherwise."""
         own = pipeline.stages["train"] if self.stage == "train" else {"processes": 1}
         return not (own.get("accelerate_config") and gpus) and int(own.get("processes") or max(gpus, 1)) == 1
-
-    def note_seconds(self, seconds: float) -> None:
-        """Write down what it has taken so far, whole: a kill may come at any time."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / "seconds.tmp"
-        temporary.write_text(json.dumps(seconds))
-        os.replace(temporary, self.folder / "seconds.json")
 
 
 def jobs_of(pipeline: Pipeline) -> list[Job]:
