@@ -5,9 +5,10 @@ hypothesis, and an audit hook that sees what they lead to. Whatever it is given,
 message, runs nothing, writes nothing beside its folder, and stays within 20 s of processor time and 1 GiB.
 
 `--minutes` of the wall clock are shared out among the targets and added to what former sessions did: seconds of
-processor time, inputs and findings are kept in runs/benchmarks/fuzz, target by target. A finding that a later session
-does not see again stays there, with the shortest input that led to it, and counts, until `--forget` drops it: mend it,
-write a test, forget it. Seeds go on from one session to the next, so that none repeats the other's inputs.
+processor time, inputs and findings are kept in runs/benchmarks/fuzz, target by target, and taken up from the results in
+the checkout where that folder has none. A finding that a later session does not see again stays there, with the
+shortest input that led to it, and counts, until `--forget` drops it: mend it, write a
+test, forget it. Seeds go on from one session to the next, so that none repeats the other's inputs.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tests import conftest
 from tests.fuzz.borders import TARGETS, session
 
 FOLDER = Path("runs/benchmarks/fuzz")
+RESULTS = Path("benchmarks/results/fuzz.json")
 HOUR = 3600.0
 _SLICE = 20.0  # seconds of a target in a row; a session that is stopped has done some of each
 
@@ -35,6 +37,17 @@ _SLICE = 20.0  # seconds of a target in a row; a session that is stopped has don
 def load(path: Path) -> dict[str, Any]:
     empty: dict[str, Any] = {"seconds": 0.0, "examples": 0, "sessions": 0, "findings": {}}
     return json.loads(path.read_text()) if path.is_file() else empty
+
+
+def restore(paths: dict[Any, Path]) -> None:
+    """Where nothing is kept here yet, go on from the results in the checkout: their seeds are not taken again."""
+    if not RESULTS.is_file() or any(path.is_file() for path in paths.values()):
+        return
+    rows = {(row["border"], row["target"]): row for row in json.loads(RESULTS.read_text())["by_target"]}
+    for each, path in paths.items():
+        if row := rows.get((each.border, each.name)):
+            found = {finding.pop("kind"): finding for finding in row["findings"]}
+            save(path, {**{key: row[key] for key in ("seconds", "examples", "sessions")}, "findings": found})
 
 
 def save(path: Path, kept: dict[str, Any]) -> None:
@@ -57,6 +70,8 @@ def main() -> int:
     if chosen.quick:
         for path in paths.values():
             path.unlink(missing_ok=True)
+    else:
+        restore(paths)
     left = (len(targets) * 2.0) if chosen.quick else chosen.minutes * 60
     while left > 0.5:
         turn = min(_SLICE, left / len(targets))
