@@ -12,9 +12,10 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 import vpo
 from vpo.cli import completion
@@ -28,23 +29,38 @@ from vpo.cli.search_compare.options import compare as compare_searches
 from vpo.cli.tasks import tasks
 
 _INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
+_BEGIN, _TRAIN, _WATCH, _SEARCH, _LOOP = "Begin", "Train", "Watch", "Search", "Looped models"
+_ORDER = (
+    *("demo", "doctor", "tasks", "schema"),
+    *("train", "compare", "pipeline", "runs"),
+    *("monitor", "report", "search", "serve", "convert", "depth"),
+)
+
+
+class _InOrder(TyperGroup):
+    """Commands as one comes to need them; typer lists them as they were registered."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
+
 
 app = typer.Typer(
     name="vpo",
+    cls=_InOrder,
     help="Post-training that keeps a language model diverse, so that search has something to choose from.",
     no_args_is_help=True,
     add_completion=False,  # typer's guesses the shell; ours are named, see vpo.cli.completion
     pretty_exceptions_enable=False,  # main() decides what an error looks like
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(depth, name="depth")
-app.add_typer(runs, name="runs")
-app.add_typer(search, name="search")
-app.add_typer(tasks, name="tasks")
+app.add_typer(depth, name="depth", rich_help_panel=_LOOP)
+app.add_typer(runs, name="runs", rich_help_panel=_TRAIN)
+app.add_typer(search, name="search", rich_help_panel=_SEARCH)
+app.add_typer(tasks, name="tasks", rich_help_panel=_BEGIN)
 
 search.command(name="compare")(compare_searches)
-app.command()(monitor)
-app.command()(pipeline)
+app.command(rich_help_panel=_WATCH)(monitor)
+app.command(rich_help_panel=_TRAIN)(pipeline)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -104,7 +120,7 @@ def _root(
     """Hold what comes before a command's name; the option does all of it."""
 
 
-@app.command()
+@app.command(rich_help_panel=_BEGIN)
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, rollouts, report.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
@@ -117,7 +133,7 @@ def demo(
     raise typer.Exit(run_demo(out, seed, quick, fresh))
 
 
-@app.command()
+@app.command(rich_help_panel=_WATCH)
 def report(
     run: Annotated[Path, typer.Argument(help="A run's folder, or its report.json.")] = Path("runs/demo"),
 ) -> None:
@@ -138,7 +154,7 @@ def report(
     typer.echo(f"wrote {page}")
 
 
-@app.command()
+@app.command(rich_help_panel=_LOOP)
 def convert(
     model: Annotated[str, typer.Argument(help="A pretrained causal language model: folder or hub name.")],
     out: Annotated[Path, typer.Option(help="Folder of the looped model; new or empty.")],
@@ -169,7 +185,7 @@ def convert(
     raise typer.Exit(run_convert(asked))
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(rich_help_panel=_TRAIN, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def train(
     context: typer.Context,
     recipe: Annotated[Path, typer.Argument(help="YAML file: model, data, rewards and VPOConfig's fields.")],
@@ -188,7 +204,7 @@ def train(
     raise typer.Exit(run_train(recipe, context.args, processes, accelerate_config))
 
 
-@app.command()
+@app.command(rich_help_panel=_TRAIN)
 def compare(
     recipe: Annotated[Path, typer.Argument(help="YAML file, as for `vpo train`; all arms share it.")],
     objectives: Annotated[
@@ -220,7 +236,7 @@ def compare(
     raise typer.Exit(run_compare(recipe, names, arms, *numbers, out, processes, accelerate_config, words))
 
 
-@app.command()
+@app.command(rich_help_panel=_SEARCH)
 def serve(
     model: Annotated[str, typer.Argument(help="A policy: folder or hub name.")],
     host: Annotated[
@@ -245,7 +261,7 @@ def serve(
     raise typer.Exit(run_serve(asked))
 
 
-@app.command()
+@app.command(rich_help_panel=_BEGIN)
 def doctor(
     backend: Annotated[
         Literal["zygote", "bubblewrap"], typer.Option(help="The kind of sandbox to look at.")
@@ -261,7 +277,7 @@ def doctor(
     raise typer.Exit(run_doctor(backend))
 
 
-@app.command()
+@app.command(rich_help_panel=_BEGIN)
 def schema(
     kind: Annotated[
         Literal["train", "arms", "search", "search-compare"], typer.Argument(help="The kind of YAML file.")
