@@ -38,7 +38,7 @@ PROCEDURES: dict[str, type[Procedure]] = {
 _FROM_PROBLEM = ("vary", "canonical")  # arguments that the problem gives
 
 
-def get_procedure(name: str, problem: Problem, **options: Any) -> Procedure:
+def get_procedure(name: str, problem: Problem, /, **options: Any) -> Procedure:
     """Make a new procedure for one problem.
 
     Args:

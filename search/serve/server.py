@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,21 @@ TOKEN_VARIABLE = "VPO_SERVE_TOKEN"
 """Environment variable of the token, for ``vpo serve``."""
 
 _SHORTEST_TOKEN = 16
+
+
+class _BrokenAfterItsHead(logging.Filter):
+    """Drops the traceback of a reply to a client that has its reply.
+
+    A request whose head is right and whose body breaks the protocol is with the application already when uvicorn
+    answers 400 and closes; the application's own reply then raises in h11, which is no defect and would fill the log.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return type(error).__name__ != "LocalProtocolError" or "event type Response" not in str(error)
+
+
+_BROKEN = _BrokenAfterItsHead()
 
 
 def serve(
@@ -144,4 +160,7 @@ def _make_server(
     )
     listener = listen(host, port)
     config = uvicorn.Config(app, log_level=log_level, lifespan="off", ws="none", timeout_graceful_shutdown=5)
+    logging.getLogger("uvicorn.error").addFilter(
+        _BROKEN
+    )  # after uvicorn has set up its loggers; the same one again is none
     return uvicorn.Server(config), listener

@@ -48,6 +48,8 @@ def test_unknown_name_lists_what_there_is():
     ("name", "options", "message"),
     [
         ("beam", {"widht": 3}, "procedure 'beam' has no option 'widht': expected some of width, expand, keep_parents"),
+        ("best_of_n", {"name": "x"}, "procedure 'best_of_n' has no option 'name': it has none"),
+        ("beam", {"problem": "x"}, "procedure 'beam' has no option 'problem': expected some of width"),
         ("best_of_n", {"n": 3}, "procedure 'best_of_n' has no option 'n': it has none"),
         ("puct", {"vary": None}, "procedure 'puct' has no option 'vary': expected some of exploration"),
         ("beam", {"width": 0}, "width is 0, expected an integer of at least 1"),

@@ -107,6 +107,36 @@ def test_a_client_that_goes_in_the_middle_of_its_body_leaves_no_error_in_the_log
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
+def test_a_body_that_breaks_the_protocol_is_answered_once_and_leaves_no_error_in_the_log(url, caplog):
+    """Its head is with the application already when the parser refuses the rest."""
+    host, port = url.removeprefix("http://").removesuffix("/v1").split(":")
+    head = "TRACE / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 49\r\nTransfer-Encoding: chunked\r\n\r\n"
+    logging.getLogger("uvicorn.error").propagate = True
+    with caplog.at_level(logging.ERROR, logger="uvicorn.error"):
+        for _ in range(5):
+            with socket.create_connection((host, int(port)), timeout=30) as connection:
+                connection.sendall(head.encode() + b'{"prompt": "x"}GET /v1/models HTTP/1.1\r\n\r\n')
+                received = b"".join(iter(lambda: connection.recv(65536), b""))
+            assert received.count(b"HTTP/1.1 ") == 1 and received.startswith(b"HTTP/1.1 400 ")
+        assert httpx.get(url.removesuffix("/v1") + "/health").status_code == 200
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_only_that_one_exception_is_kept_out_of_the_log():
+    from search.serve.server import _BROKEN
+
+    record = logging.LogRecord("uvicorn.error", logging.ERROR, "", 1, "Exception in ASGI application", None, None)
+    assert _BROKEN.filter(record)
+    local = type("LocalProtocolError", (Exception,), {})
+    for error, stays in (
+        (ValueError("can't handle event type Response"), True),
+        (local("Too much data for declared Content-Length"), True),
+        (local("can't handle event type Response when role=SERVER and state=MUST_CLOSE"), False),
+    ):
+        record.exc_info = (type(error), error, None)
+        assert _BROKEN.filter(record) is stays
+
+
 def test_a_body_that_does_not_come_is_not_waited_for_without_end():
     """A byte a minute would hold a connection, and what was read, for ever."""
 
