@@ -91,7 +91,8 @@ def test_the_pictures_are_those_that_the_script_draws() -> None:
     drawn = {name: draw() for name, draw in load(DOCS / "figures" / "draw.py").PICTURES.items()}
     kept = {path.name: path.read_text() for path in (DOCS / "figures").glob("*.svg")}
     assert kept == drawn, "draw them again: python docs/figures/draw.py"
-    assert all(f"figures/{name}" in (DOCS / "method.md").read_text() for name in kept)
+    pages = "".join(page.read_text() for page in DOCS.glob("*.md"))
+    assert all(f"(figures/{name})" in pages for name in kept)
 
 
 def test_the_table_of_results_has_every_benchmark_and_every_target() -> None:

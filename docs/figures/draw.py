@@ -1,11 +1,13 @@
-"""Draws the pictures of docs/method.md: `python docs/figures/draw.py` from the root of the checkout.
+"""Draws the pictures of the guides and of the README: `python docs/figures/draw.py` from the root of the checkout.
 
-Every number in them is computed by `vpo.objective`, so that a picture cannot say what the code does not do; a test
-draws them again and compares.
+Every number in them is computed by `vpo.objective` or read from `benchmarks/results/`, so that a picture cannot say
+what the code does not do; a test draws them again and compares.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -15,6 +17,7 @@ import torch
 from vpo.objective import exact_set_reward, group_advantages
 
 FOLDER = Path(__file__).parent
+MAZE = FOLDER.parents[1] / "benchmarks" / "results" / "maze.json"
 COLORS = ("#3949ab", "#00897b", "#d84315")
 INK, SOFT = "#263238", "#90a4ae"
 # (gold, diamonds) of three answers: two specialists and a compromise above the line between them.
@@ -143,7 +146,67 @@ def loop() -> str:
     return svg(650, 342, parts, "A looped policy and the depths of its tokens")
 
 
-PICTURES = {"way.svg": way, "tastes.svg": tastes, "loop.svg": loop}
+def maze() -> str:
+    """E_w[best@k] on mazes by the number of answers, from the results of `python benchmarks/maze.py`."""
+    results = json.loads(MAZE.read_text())
+    left, top, width, height, low, high = 60, 44, 430, 260, 0.5, 0.9
+    ks = (1, 3, 6, 30)
+
+    def at(k: float, value: float) -> tuple[float, float]:
+        return left + width * math.log(k) / math.log(ks[-1]), top + height * (high - value) / (high - low)
+
+    parts = [text(left, 28, "the best of k answers for a random taste, E_w[best@k]", size=14)]
+    for value in (0.5, 0.6, 0.7, 0.8, 0.9):
+        y = at(1, value)[1]
+        parts.append(
+            f'<path d="M{left} {y:.1f} h{width}" stroke="#eceff1"/>'
+            + text(left - 8, y + 4, f"{value:.1f}", "end", size=12)
+        )
+    for k in ks:
+        parts.append(text(at(k, low)[0], top + height + 20, f"{k}", "middle", size=12))
+    parts.append(text(left + width / 2, top + height + 42, "answers to one maze, k", "middle", size=12))
+    arms = {"VPO": COLORS[0], "GRPO": COLORS[2], "base": SOFT}
+    ends = {"VPO": "VPO", "GRPO": "GRPO", "base": "before RL"}
+    for arm, color in arms.items():
+        row = results["metrics"][arm]
+        points = [at(k, row[f"E_w[{k}]"]["mean"]) for k in ks]
+        parts.append(
+            f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}" fill="none" stroke="{color}" '
+            'stroke-width="2.5"/>'
+        )
+        for k, (x, y) in zip(ks, points, strict=True):
+            own = row[f"E_w[{k}]"]["by_seed"]
+            spread = 2 * math.sqrt(sum((v - sum(own) / len(own)) ** 2 for v in own) / (len(own) - 1) / len(own))
+            reach = height * spread / (high - low)
+            parts.append(
+                f'<path d="M{x:.1f} {y - reach:.1f} v{2 * reach:.1f}" stroke="{color}" stroke-width="5" opacity=".35"/>'
+            )
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{color}"/>')
+        shift = {"base": 14}.get(arm, 0)
+        parts.append(
+            text(
+                points[-1][0] + 10, points[-1][1] + 5 + shift, ends[arm], color=color if arm != "base" else INK, size=13
+            )
+        )
+    blind = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(k, results["blind"][f"E_w[{k}]"]) for k in ks[1:]))
+    parts.append(f'<polyline points="{blind}" fill="none" stroke="{SOFT}" stroke-dasharray="3 4" stroke-width="1.5"/>')
+    parts.append(text(at(30, 0)[0] + 10, at(30, results["blind"]["E_w[30]"])[1] - 8, "blind routes", size=13))
+    best = at(1, results["oracle"]["E_w"])[1]
+    parts.append(f'<path d="M{left} {best:.1f} h{width}" stroke="{INK}" stroke-dasharray="6 4"/>')
+    parts.append(text(left + width + 10, best + 5, "all routes", size=13))
+    seeds = len(results["seeds"])
+    parts.append(
+        text(
+            left,
+            top + height + 64,
+            f"100 held-out mazes, means over {seeds} seeds of training, bars of two standard errors",
+            size=12,
+        )
+    )
+    return svg(620, 384, parts, "The best of k answers on mazes")
+
+
+PICTURES = {"way.svg": way, "tastes.svg": tastes, "loop.svg": loop, "maze.svg": maze}
 
 if __name__ == "__main__":
     for name, draw in PICTURES.items():
