@@ -72,6 +72,9 @@ def main() -> int:
             path.unlink(missing_ok=True)
     else:
         restore(paths)
+    if chosen.forget:  # before anything is fuzzed: what this session finds counts
+        for path in paths.values():
+            save(path, {**load(path), "findings": {}})
     left = (len(targets) * 2.0) if chosen.quick else chosen.minutes * 60
     while left > 0.5:
         turn = min(_SLICE, left / len(targets))
@@ -89,9 +92,6 @@ def main() -> int:
             kept["sessions"] += 1
             save(paths[each], kept)
             left -= time.perf_counter() - began
-    if chosen.forget:
-        for path in paths.values():
-            save(path, {**load(path), "findings": {}})
     return report(chosen.quick, paths)
 
 
