@@ -90,7 +90,7 @@ def heal(pipeline: Pipeline) -> None:
     )
     looped = pipeline.model_of("converted")
     trainer = HealingTrainer(
-        AutoModelForCausalLM.from_pretrained(looped, dtype=torch.float32),
+        AutoModelForCausalLM.from_pretrained(looped, dtype=torch.float32, use_safetensors=True),
         pipeline.model_of("source"),
         args,
         train_dataset=rows,

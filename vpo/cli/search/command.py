@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from search.driver import GaveUpError, Progress, SearchInterrupted, run_search
 from search.ledger import read_told
 from search.replay import Difference, replay_search
 from search.screening.registry import make_predictor
+from vpo.cli.own_code import code_of_search, require_trust
 from vpo.cli.search.config import CONFIG, LEDGER, SearchConfig, read_config
 from vpo.cli.search.parts import (
     make_backoff,
@@ -48,14 +50,19 @@ def run_config(path: Path) -> int:
     return _search(config, folder)
 
 
-def resume_folder(folder: Path, max_seconds: float | None) -> int:
-    """Go on with the search of a folder."""
-    return _search(_config_of(folder), folder, max_seconds)
+def resume_folder(folder: Path, max_seconds: float | None, trust: bool) -> int:
+    """Go on with the search of a folder.
+
+    Raises:
+        ValueError: Its settings name code that is not ours, without ``trust``.
+        FileNotFoundError: It is no search's.
+    """
+    return _search(_trusted(_config_of(folder), trust), folder, max_seconds)
 
 
-def replay_folder(folder: Path, evaluate: bool) -> int:
-    """Compute the search of a folder again and print what was found."""
-    config = _config_of(folder)
+def replay_folder(folder: Path, evaluate: bool, trust: bool) -> int:
+    """Compute the search of a folder again and print what was found; errors as of `resume_folder`."""
+    config = _trusted(_config_of(folder), trust)
     ledger = _ledger_of(folder)
     counter = make_sampler(config) if "max_total_tokens" in config.budget else None
     found = replay_search(
@@ -111,11 +118,11 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
             run_search(problems, make, sampler, budget, ledger_path=folder / LEDGER, progress=report, **options)
         except SearchInterrupted as stop:
             bars.stop()
-            console.print(f"{stop}\nTo go on: vpo search resume {folder}", markup=False)
+            console.print(f"{stop}\nTo go on: {_resume(config, folder)}", markup=False)
             raise SystemExit(130) from None
         except GaveUpError as stop:
             bars.stop()
-            console.print(f"Error: {stop}\nTo go on: vpo search resume {folder}", markup=False)
+            console.print(f"Error: {stop}\nTo go on: {_resume(config, folder)}", markup=False)
             raise SystemExit(1) from None
     told = read_told(folder / LEDGER)
     record.end(sum(len(each.results) for each in told), None, "budget spent or nothing left to ask")
@@ -136,6 +143,17 @@ def _recorded(config: SearchConfig, folder: Path, max_seconds: float | None) -> 
         settings = {"search": asdict(config), "max_seconds": max_seconds}
         record.begin("search", settings, seeds={"seed": config.seed}, step=lines, resumes=lines > 0)
     return record
+
+
+def _trusted(config: SearchConfig, trust: bool) -> SearchConfig:
+    require_trust(code_of_search(vars(config)), trust, "search")
+    return config
+
+
+def _resume(config: SearchConfig, folder: Path) -> str:
+    """The command that goes on; with the trust that this search has already, as its file or ``--trust`` was given."""
+    named = any(True for _ in code_of_search(vars(config)))
+    return shlex.join(["vpo", "search", "resume", str(folder)]) + (" --trust" if named else "")
 
 
 def _config_of(folder: Path) -> SearchConfig:
