@@ -1,8 +1,8 @@
 """What settings name that is not ours: code that would be run, and keys that would be sent somewhere.
 
-A folder may come from elsewhere, and whose it is cannot be seen from its files. So commands that take their settings out
-of a run's folder, and not from a file that the user names, ask for ``--trust`` where these functions find something. Only what is known to be ours passes: lists of what is dangerous are
-never complete.
+A folder may come from elsewhere, and whose it is cannot be seen from its files. So commands that take their settings
+out of a run's folder, and not from a file that the user names, ask for ``--trust`` where these functions find
+something. Only what is known to be ours passes: lists of what is dangerous are never complete.
 """
 
 from __future__ import annotations

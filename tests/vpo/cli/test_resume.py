@@ -142,7 +142,7 @@ def test_words_stay_words(stopped, started):
         ("env: {LD_PRELOAD: x.so}\n", "env"),
         ("model_init_kwargs: {trust_remote_code: true}\n", "model_init_kwargs"),
         ("model_init_kwargs: {allow_all_kernels: true}\n", "model_init_kwargs"),
-        ('model_init_kwargs: \'{"trust\\u005fremote_code": true}\'\n', "model_init_kwargs"),
+        ("model_init_kwargs: '{\"trust\\u005fremote_code\": true}'\n", "model_init_kwargs"),
         ("trust_remote_code: true\n", "trust_remote_code"),
         ("task: mine .of\n", "task: mine .of"),
         ("task: 'maze:mine.of'\n", "task: maze:mine.of"),

@@ -16,6 +16,7 @@ from vpo.cli.overview.our_commands import module_words, recipe_of
 from vpo.cli.overview.progress import progress_of
 from vpo.cli.overview.standing import standing
 from vpo.cli.own_code import code_of_recipe, code_of_search, require_trust
+from vpo.cli.saying import say
 from vpo.record import RunFile
 from vpo.record.plain import LEFT_OUT
 from vpo.yaml_file import read_yaml
@@ -46,7 +47,7 @@ def resume_run(folder: Path, dry_run: bool, trust: bool) -> int:
             "put the secret back and run it by hand."
         )
     module = module_words(words)
-    print(shlex.join(words), flush=True)
+    say(shlex.join(words), flush=True)
     if dry_run:
         return 0
     where = (record or {}).get("working_directory")

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from search.driver import GaveUpError, Progress, SearchInterrupted, run_search
 from search.ledger import read_told
 from search.replay import Difference, replay_search
 from search.screening.registry import make_predictor
+from vpo.cli.console import Console, text_column
 from vpo.cli.own_code import code_of_search, require_trust
 from vpo.cli.search.config import CONFIG, LEDGER, SearchConfig, read_config
 from vpo.cli.search.parts import (
@@ -81,7 +81,7 @@ def replay_folder(folder: Path, evaluate: bool, trust: bool) -> int:
     if evaluate:
         console.print(f"{found.num_evaluated} distinct answers evaluated again, {len(found.differences)} differences")
     for each in found.differences[:_MOST_SHOWN]:
-        console.print(_described(each), markup=False)
+        console.print(_described(each))
     if len(found.differences) > _MOST_SHOWN:
         console.print(f"... and {len(found.differences) - _MOST_SHOWN} more")
     return 1 if found.differences else 0
@@ -92,8 +92,8 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
     screen = make_screen(config)
     problems, make, sampler = make_problems(config), make_procedure(config), make_sampler(config)
     console = Console(stderr=True)
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")]
-    with Bars(*columns, TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=console) as bars:
+    columns = [text_column("{task.description}"), BarColumn(), text_column("{task.percentage:>3.0f}%")]
+    with Bars(*columns, TimeElapsedColumn(), text_column("{task.fields[left]}"), console=console) as bars:
         bar = bars.add_task("starting", total=1.0, left="")
 
         said = ""
@@ -102,7 +102,7 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
             nonlocal said
             if progress.switched != said:
                 said = progress.switched
-                console.print(said, markup=False)
+                console.print(said)
             bars.update(bar, description=_status(progress), completed=progress.share_spent, left=_left(progress))
 
         for problem in problems[:1]:
@@ -118,11 +118,11 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
             run_search(problems, make, sampler, budget, ledger_path=folder / LEDGER, progress=report, **options)
         except SearchInterrupted as stop:
             bars.stop()
-            console.print(f"{stop}\nTo go on: {_resume(config, folder)}", markup=False)
+            console.print(f"{stop}\nTo go on: {_resume(config, folder)}")
             raise SystemExit(130) from None
         except GaveUpError as stop:
             bars.stop()
-            console.print(f"Error: {stop}\nTo go on: {_resume(config, folder)}", markup=False)
+            console.print(f"Error: {stop}\nTo go on: {_resume(config, folder)}")
             raise SystemExit(1) from None
     told = read_told(folder / LEDGER)
     record.end(sum(len(each.results) for each in told), None, "budget spent or nothing left to ask")
@@ -130,7 +130,7 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
     out.print(summary(told))
     for line in screen_summary(folder / LEDGER):
         out.print(line)
-    console.print(f"wrote {folder / LEDGER}; how an answer came about: vpo search show {folder} -p 0", markup=False)
+    console.print(f"wrote {folder / LEDGER}; how an answer came about: vpo search show {folder} -p 0")
     return 0
 
 
