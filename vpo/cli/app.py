@@ -270,7 +270,7 @@ def doctor(
 @app.command()
 def schema(
     kind: Annotated[
-        Literal["train", "arms", "search", "search-compare"], typer.Argument(help="The kind of YAML file.")
+        Literal["train", "arms", "search", "search-compare", "pipeline"], typer.Argument(help="The kind of YAML file.")
     ],
 ) -> None:
     """Print the JSON schema of a kind of YAML file: vpo schema train > train.schema.json.

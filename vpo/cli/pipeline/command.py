@@ -15,8 +15,9 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
 
 from vpo.cli.console import Console, text_column
-from vpo.cli.pipeline.config import READS, Pipeline, read_pipeline
+from vpo.cli.pipeline.config import Pipeline, read_pipeline
 from vpo.cli.pipeline.jobs import SETTINGS, Job, jobs_of
+from vpo.cli.pipeline.stages import READS
 from vpo.cli.pipeline.summary import print_summary, summarise, write_summary
 from vpo.cli.saying import say
 from vpo.cli.study.runner import only_runner
