@@ -10,6 +10,7 @@ from typing import Any
 
 from eval.collapse.json_form import to_json
 from eval.collapse.records import AlarmRecord
+from vpo.visible import visible
 
 logger = logging.getLogger("vpo.monitor")
 Sink = Callable[[str, AlarmRecord], None]
@@ -87,7 +88,7 @@ def _title(run: str, alarm: AlarmRecord) -> str:
 
 def _to_console(run: str, alarm: AlarmRecord) -> None:
     level = logging.ERROR if alarm.level == "critical" else logging.WARNING
-    logger.log(level, "%s\n%s", _title(run, alarm), alarm_text(alarm))
+    logger.log(level, "%s\n%s", visible(_title(run, alarm)), visible(alarm_text(alarm)))  # formats are named by answers
 
 
 def _post(address: str, run: str, alarm: AlarmRecord) -> None:

@@ -27,7 +27,8 @@ _OPEN: dict[str, tuple[str, str, dict[str, Any]]] = {
     "bin_packing_or3": ("bin_packing", "bin_packing", {"instances": "or3"}),
     "bin_packing_weibull_5k": ("bin_packing", "bin_packing", {"instances": "weibull_5k"}),
 }
-_RUNNER = "vpo.tasks.code.sandboxed.run"
+RUNNER = "vpo.tasks.code.sandboxed.run"
+"""What runs the programs of the code task, unless its options say otherwise."""
 
 
 def list_problems() -> tuple[str, ...]:
@@ -89,7 +90,7 @@ def task_problems(
 
     feedback = None
     if name == "code":
-        options.setdefault("runner", _RUNNER)
+        options.setdefault("runner", RUNNER)
         feedback = failing_tests
     task = get_task(name, **options)
     own = getattr(task, "answer_format", None)

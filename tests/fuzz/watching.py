@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from vpo.cli.app import main
+from vpo.visible import STEERS
 
 MOST_CPU_S = 20.0  # of one input; the largest that is drawn takes a hundredth of it
 MOST_GROWTH = 1 << 30  # bytes of peak memory that one input may add
@@ -131,5 +132,6 @@ def command(words: Sequence[str], folder: Path, bait: Path | None = None) -> tup
     text = said.read()
     assert status in (0, 1, 2), (status, text[-500:])
     assert "Traceback" not in text, text[-2000:]
+    assert not STEERS.search(text), f"it steers the terminal: {ascii(text)[-500:]}"
     assert status == 0 or text.strip(), "it failed and said nothing"
     return status, text

@@ -152,7 +152,7 @@ def test_cascade_of_a_file_runs_resumes_and_replays_with_the_command_line(tmp_pa
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config))
     assert main(["search", "run", str(path)]) == 0
-    assert main(["search", "replay", str(tmp_path / "out"), "--evaluate"]) == 0
+    assert main(["search", "replay", str(tmp_path / "out"), "--trust", "--evaluate"]) == 0
     assert "0 differences" in capsys.readouterr().out
     (found,) = read_results(tmp_path / "out" / "ledger.jsonl")
     screened = [each for each in found.candidates if each.status == "screened"]

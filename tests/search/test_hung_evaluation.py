@@ -83,7 +83,7 @@ def test_ctrl_c_ends_a_search_whose_evaluation_hangs_and_it_can_be_resumed(tmp_p
     assert time.monotonic() - pressed < 12
     assert process.returncode == 130 and "To go on: vpo search resume" in said
     (tmp_path / "mended").touch()
-    assert main(["search", "resume", str(tmp_path / "out")]) == 0
+    assert main(["search", "resume", str(tmp_path / "out"), "--trust"]) == 0
     (found,) = read_results(tmp_path / "out" / "ledger.jsonl")
     assert found.answers[-1] == 40 and found.best[-1] > 0
 

@@ -6,7 +6,6 @@ once, and works even where torch cannot be loaded.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from vpo.cli.errors import of_the_machine, raised_by_us
 from vpo.cli.monitor.options import monitor
 from vpo.cli.overview import runs
 from vpo.cli.pipeline.options import pipeline
+from vpo.cli.saying import complain, guard_logs, say, say_json, tell_of_defect
 from vpo.cli.search import search
 from vpo.cli.search_compare.options import compare as compare_searches
 from vpo.cli.tasks import tasks
@@ -77,6 +77,8 @@ def main(args: Sequence[str] | None = None) -> int:
         0 on success, 1 after an error of ours, 2 for a command line that makes no sense, 130 after Ctrl-C.
     """
     completion.prepare()
+    if args is None:
+        guard_logs()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a log from anybody may hold what the terminal's encoding cannot say
             stream.reconfigure(errors="backslashreplace")
@@ -85,21 +87,25 @@ def main(args: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         if status == _INTERRUPTED:
-            _say("Stopped. Run the same command again to go on from the last checkpoint.", typer.colors.YELLOW)
+            complain("Stopped. Run the same command again to go on from the last checkpoint.", typer.colors.YELLOW)
         return status
-    except (ValueError, OSError) as error:
+    except Exception as error:
         found = of_the_machine(error)
-        if os.environ.get("VPO_DEBUG") == "1" or not (found or raised_by_us(error.__traceback__)):
+        is_ours = isinstance(error, ValueError | OSError) and (found or raised_by_us(error.__traceback__))
+        if is_ours and os.environ.get("VPO_DEBUG") != "1":
+            complain(f"Error: {found or error}", typer.colors.RED)
+            complain("(VPO_DEBUG=1 shows where it was raised.)")
+            return 1
+        if args is not None:
             raise
-        _say(f"Error: {found or error}", typer.colors.RED)
-        _say("(VPO_DEBUG=1 shows where it was raised.)", None)
+        tell_of_defect(error)  # as Python would, but for what its message may quote
         return 1
     return int(result or 0)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"vpo {vpo.__version__}")
+        say(f"vpo {vpo.__version__}")
         raise typer.Exit
 
 
@@ -151,7 +157,7 @@ def report(
         raise ValueError(f"{numbers}: {error} Expected the file that `vpo demo` writes: run it again.") from error
     page = numbers.with_suffix(".html")
     write(content, page)
-    typer.echo(f"wrote {page}")
+    say(f"wrote {page}")
 
 
 @app.command(rich_help_panel=_LOOP)
@@ -280,7 +286,7 @@ def doctor(
 @app.command(rich_help_panel=_BEGIN)
 def schema(
     kind: Annotated[
-        Literal["train", "arms", "search", "search-compare"], typer.Argument(help="The kind of YAML file.")
+        Literal["train", "arms", "search", "search-compare", "pipeline"], typer.Argument(help="The kind of YAML file.")
     ],
 ) -> None:
     """Print the JSON schema of a kind of YAML file: vpo schema train > train.schema.json.
@@ -290,8 +296,4 @@ def schema(
     """
     from vpo.cli.schema import schema_of_file
 
-    typer.echo(json.dumps(schema_of_file(kind), indent=2, ensure_ascii=False))
-
-
-def _say(message: str, color: str | None) -> None:
-    typer.secho(message, fg=color, err=True)
+    say_json(schema_of_file(kind))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
+from vpo.cli.console import Console, text_column
 from vpo.cli.models import load_model, require_tokenizer
 from vpo.cli.texts import read_texts, token_batches
 
@@ -50,7 +50,7 @@ def run_calibrate(
     looped, tokenizer = load_model(model), require_tokenizer(model)
     batches = token_batches(texts, tokenizer, length, batch_size, max_tokens)
     grid = sorted(set(tols or TOLERANCES))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (text_column("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("forward passes", total=len(batches) * (len(grid) + 1))
         found = calibrate(looped, batches, target_kl, cap, tols=grid, progress=lambda: bar.advance(task))

@@ -13,6 +13,9 @@ from typing import Literal
 
 import typer
 
+from vpo.cli.saying import say
+from vpo.visible import visible
+
 _VARIABLE = "_VPO_COMPLETE"  # what the shells' functions set to ask
 _LONGEST_S = 0.5
 _MOST = 100
@@ -33,7 +36,7 @@ def show(shell: Shell | None) -> None:
     if shell is not None:
         from typer.completion import get_completion_script
 
-        typer.echo(get_completion_script(prog_name="vpo", complete_var=_VARIABLE, shell=shell))
+        say(get_completion_script(prog_name="vpo", complete_var=_VARIABLE, shell=shell))
         raise typer.Exit
 
 
@@ -43,7 +46,7 @@ def install(shell: Shell | None) -> None:
         from typer.completion import install as write
 
         _, path = write(shell=shell, prog_name="vpo", complete_var=_VARIABLE)
-        typer.echo(f"wrote {path}; it counts from the next terminal on.")
+        say(f"wrote {path}; it counts from the next terminal on.")
         raise typer.Exit
 
 
@@ -91,7 +94,7 @@ def _bases(incomplete: str) -> Iterator[Path]:
 def _found(incomplete: str, paths: Iterator[str]) -> list[str]:
     end, found = time.monotonic() + _LONGEST_S, []
     for path in paths:
-        if path.startswith(incomplete):
+        if path.startswith(incomplete) and visible(path) == path:  # a shell would print it as it is
             found.append(path)
         if len(found) >= _MOST or time.monotonic() > end:
             break

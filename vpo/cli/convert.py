@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console
 from rich.table import Table
 
+from vpo.cli.console import Console
 from vpo.cli.models import load_model, load_tokenizer, require_tokenizer
 from vpo.cli.texts import read_texts, token_batches
 
@@ -93,8 +93,9 @@ def run_convert(asked: Conversion) -> int:
     outsize = [i for i in parts.core if updates[i] > OUTSIZE]
     if outsize:
         console.print(
-            f"[yellow]Layer {outsize[0]} of the core multiplies a token's state by {updates[outsize[0]]:.0f}: such a "
-            f"loop does not settle. Begin the core after it, or use --choose-core.[/yellow]"
+            f"Layer {outsize[0]} of the core multiplies a token's state by {updates[outsize[0]]:.0f}: such a "
+            f"loop does not settle. Begin the core after it, or use --choose-core.",
+            style="yellow",
         )
     console.print(f"Saved to {asked.out}. Next: heal it (trainers.HealingTrainer), then `vpo depth calibrate`.")
     return 0

@@ -7,11 +7,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from eval.report import DemoReport, write
+from vpo.cli.console import Console
 from vpo.cli.hardware import hardware
+from vpo.cli.saying import say
 from vpo.cli.study.page import build_report
 from vpo.cli.study.runner import only_runner, run_studies
 from vpo.cli.study.settings import QUICK, Settings
@@ -59,7 +60,7 @@ def run_demo(out: Path, seed: int = 0, quick: bool = False, fresh: bool = False)
         write(report, out / "report.html")
     console.print(f"Done in {(time.perf_counter() - started) / 60:.1f} min.")
     _print_numbers(report)
-    print(f"report: {out / 'report.html'}")
+    say(f"report: {out / 'report.html'}")
     return 0
 
 
@@ -73,9 +74,9 @@ def _print_numbers(report: DemoReport) -> None:
         cells = [row.metrics.get(name) for name in columns]
         table.add_row(row.arm, *["" if cell is None else f"{cell:.3f}" for cell in cells])
     Console().print(table)
-    print(" | ".join(f"{figure.name}: {figure.value}" for figure in report.summary))
+    say(" | ".join(f"{figure.name}: {figure.value}" for figure in report.summary))
     for verdict in report.verdicts:
-        print(f"{verdict.name}: {verdict.figure} (target {verdict.target}) {'ok' if verdict.ok else 'short'}")
+        say(f"{verdict.name}: {verdict.figure} (target {verdict.target}) {'ok' if verdict.ok else 'short'}")
 
 
 def _delete_study(out: Path) -> None:

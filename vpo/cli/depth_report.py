@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
+from vpo.cli.console import Console
 from vpo.cli.hardware import hardware
 from vpo.cli.models import load_model, require_tokenizer
 from vpo.record.surroundings import versions
@@ -127,7 +126,7 @@ def run_depth_report(asked: Reporting) -> int:
     )
     files = write_depth_report(report, asked.out, png=asked.png)
     _print(report, console)
-    console.print("wrote " + ", ".join(map(str, files)), markup=False, highlight=False, soft_wrap=True)
+    console.print("wrote " + ", ".join(map(str, files)), highlight=False, soft_wrap=True)
     return 0
 
 
@@ -201,9 +200,9 @@ def _print(report: DepthReport, console: Console) -> None:
         highlight=False,
     )
     for each in report.advice:
-        console.print(f"{each.kind}: {each.text}", markup=False, highlight=False)
+        console.print(f"{each.kind}: {each.text}", highlight=False)
         for line in setting_lines(each.settings):
-            console.print(f"    {line}", markup=False, highlight=False)
+            console.print(f"    {line}", highlight=False)
     if report.seconds is not None and report.peak_memory_gib is not None:
         console.print(f"took {report.seconds:.0f} s, peak memory {report.peak_memory_gib:.1f} GiB", highlight=False)
 

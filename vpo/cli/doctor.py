@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.console import Console
 from rich.table import Table
 
+from vpo.cli.console import Console
 from vpo.sandbox.capabilities import MECHANISMS, unmet
 from vpo.sandbox.job import Job, Result
 from vpo.sandbox.limits import Limits

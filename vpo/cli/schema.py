@@ -7,13 +7,14 @@ from typing import Literal, get_args
 
 from vpo.yaml_file import Schema
 
-Kind = Literal["train", "arms", "search", "search-compare"]
+Kind = Literal["train", "arms", "search", "search-compare", "pipeline"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _TITLES = {
     "train": "Recipe of `vpo train` and `vpo compare`",
     "arms": "Arms of `vpo compare --arms`",
     "search": "File of `vpo search run`",
     "search-compare": "File of `vpo search compare`",
+    "pipeline": "File of `vpo pipeline`",
 }
 
 
@@ -24,6 +25,7 @@ def schema_of_file(kind: Kind) -> Schema:
         "arms": _arms,
         "search": _search,
         "search-compare": _search_compare,
+        "pipeline": _pipeline,
     }
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": _TITLES[kind]}
     return {**head, **found[kind]()}
@@ -53,3 +55,9 @@ def _search_compare() -> Schema:
     from vpo.cli.search_compare.schema import comparison_schema
 
     return comparison_schema()
+
+
+def _pipeline() -> Schema:
+    from vpo.cli.pipeline.stages import pipeline_schema
+
+    return pipeline_schema()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
+from vpo.cli.saying import say
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ def run_serve(asked: Serving) -> int:
         tokenizer.chat_template = asked.chat_template.read_text(encoding="utf-8")
     sampler = ModelSampler(load_model(asked.model).eval(), tokenizer, batch_size=asked.batch_size)
     name = asked.name or _served_name(asked.model)
-    typer.echo(f"serving {name} at http://{asked.host}:{asked.port}/v1 ({_who(token)}); Ctrl-C ends it")
+    say(f"serving {name} at http://{asked.host}:{asked.port}/v1 ({_who(token)}); Ctrl-C ends it")
     if not tokenizer.chat_template:
-        typer.echo("its tokenizer has no chat template: only /v1/completions will answer (or give --chat-template)")
+        say("its tokenizer has no chat template: only /v1/completions will answer (or give --chat-template)")
     serve(
         DynamicBatcher(sampler, max_batch=asked.batch_size),
         name,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vpo.cli import completion
+from vpo.cli.saying import say
 
 if TYPE_CHECKING:
     from vpo.collinearity import RewardGeometry
@@ -38,8 +39,8 @@ def list_them() -> None:
         what = (type(task).__doc__ or "").strip().splitlines()[0]
         names = task.components
         shown = ", ".join(names) if len(names) <= 6 else f"{names[0]} to {names[-1]}"
-        typer.echo(f"{name:<14} {what}\n{'':<14} components: {shown}; answers in <{task.tag}_i>")
-    typer.echo("A task of your own is a .py file with a function under @task, or its dotted name.")
+        say(f"{name:<14} {what}\n{'':<14} components: {shown}; answers in <{task.tag}_i>")
+    say("A task of your own is a .py file with a function under @task, or its dotted name.")
 
 
 @tasks.command()
@@ -65,7 +66,7 @@ def check(
     task = get_task(name, **read_options(option or []))
     found = list(task.dataset(split, rows, 1))
     report = check_task(task, found, seed)
-    typer.echo(_describe(task.name, split, report))
+    say(_describe(task.name, split, report))
     raise typer.Exit(1 if report.failures else 0)
 
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vpo.cli.saying import say
+
 
 def run_train(recipe: Path, flags: Sequence[str], processes: int | None, accelerate_config: Path | None) -> int:
     """Train from a recipe.
@@ -37,7 +39,7 @@ def run_train(recipe: Path, flags: Sequence[str], processes: int | None, acceler
     gpus = torch.cuda.device_count()
     words = ["--config", str(recipe), *flags]
     if accelerate_config is not None and not gpus:
-        print(f"there is no GPU here: {accelerate_config} is left aside.", flush=True)
+        say(f"there is no GPU here: {accelerate_config} is left aside.", flush=True)
         accelerate_config = None
     if accelerate_config is None and (processes or max(gpus, 1)) == 1:
         if gpus > 1:  # TRL refuses a process that sees several and uses one

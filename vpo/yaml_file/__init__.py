@@ -9,7 +9,16 @@ Light: nothing here imports torch.
 from __future__ import annotations
 
 from vpo.yaml_file.checking import check, mistakes
-from vpo.yaml_file.fields import Schema, schema_of, schema_of_arguments
+from vpo.yaml_file.fields import Schema, schema_of, schema_of_arguments, spelt_out
 from vpo.yaml_file.reading import YamlFile, read_yaml
 
-__all__ = ["Schema", "YamlFile", "check", "mistakes", "read_yaml", "schema_of", "schema_of_arguments"]
+__all__ = [
+    "Schema",
+    "YamlFile",
+    "check",
+    "mistakes",
+    "read_yaml",
+    "schema_of",
+    "schema_of_arguments",
+    "spelt_out",
+]

@@ -96,6 +96,28 @@ def schema_of_type(hint: Any, from_text: bool = False) -> Schema:
     return {}
 
 
+def spelt_out(value: Any, schema: Schema) -> Any:
+    """A value of a schema made ``from_text``: text that spells a number or a truth value becomes what it spells.
+
+    Args:
+        value: Allowed by the schema.
+        schema: Of `schema_of_type`.
+    """
+    if not isinstance(value, str):
+        return value
+    parts = schema.get("anyOf", [schema])
+    if any(value in part.get("enum", ()) or part == {"type": "string"} for part in parts):
+        return value
+    for pattern, make in ((WHOLE, int), (NUMBER, float), (TRUTH, _truth)):
+        if any(part.get("pattern") == pattern and re.search(pattern, value) for part in parts):
+            return make(value)
+    return value
+
+
+def _truth(text: str) -> bool:
+    return text[0] in "tTyY1"
+
+
 def _of_class(kind: type, from_text: bool) -> Schema:
     if issubclass(kind, enum.Enum):
         return {"enum": [each.value for each in kind]}

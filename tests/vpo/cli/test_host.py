@@ -128,7 +128,7 @@ def test_vllm_is_held_against_our_range_and_its_own(monkeypatch, installed, want
 
 
 def test_brackets_in_a_finding_are_no_markup(capsys):
-    from rich.console import Console
+    from vpo.cli.console import Console
 
     Console().print(findings_table("x", [Finding("note", "a", "b", "pip install 'vpo[ray]'")]))
     assert "vpo[ray]" in capsys.readouterr().out

@@ -66,16 +66,37 @@ def steps(recipe: Path, stage: str) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"heal": {"max_stepz": 3}}, "heal has the unknown key 'max_stepz'. Did you mean 'max_steps'"),
-        ({"train": {"learning_rat": 1}}, "train has the unknown key 'learning_rat'. Did you mean 'learning_rate'"),
-        ({"convert": {"cores": 3}}, "convert has the unknown key 'cores'. Did you mean 'core'"),
-        ({"search": {"budgets": 3}}, "search has the unknown key 'budgets'. Did you mean 'budget'"),
-        ({"evaluate": {"prompt": 3}}, "evaluate has the unknown key 'prompt'. Did you mean 'prompts'"),
-        ({"monitor": {"right": "x"}}, "monitor has the unknown key 'right'"),
-        ({"models": {}}, "unknown key 'models'. Did you mean 'model'"),
+        (
+            {"heal": {"max_stepz": 3}},
+            "there is no setting 'heal.max_stepz'",
+        ),
+        (
+            {"train": {"learning_rat": 1}},
+            "there is no setting 'train.learning_rat': expected a known one. Did you mean learning_rate?",
+        ),
+        ({"convert": {"cores": 3}}, "there is no setting 'convert.cores': expected a known one. Did you mean core"),
+        (
+            {"search": {"budgets": 3}},
+            "there is no setting 'search.budgets': expected a known one. Did you mean budget?",
+        ),
+        (
+            {"evaluate": {"prompt": 3}},
+            "there is no setting 'evaluate.prompt': expected a known one. Did you mean prompts?",
+        ),
+        ({"monitor": {"right": "x"}}, "there is no setting 'monitor.right'"),
+        ({"models": {}}, "line 49: there is no setting 'models': expected a known one. Did you mean model?"),
         ({"model": {"wheel": "some==1"}}, "expected `name` or `wheel`, one of them"),
         ({"train": {"output_dir": "x"}}, "train sets 'output_dir', which the pipeline itself sets"),
-        ({"evaluate": {"policies": ["best"]}}, "there is no policy 'best', expected some of source, converted"),
+        (
+            {"evaluate": {"policies": ["best"]}},
+            "evaluate.policies[0] is 'best': expected 'source', 'converted'",
+        ),
+        ({"heal": {"learning_rate": "fast"}}, "heal.learning_rate is 'fast': expected a number"),
+        ({"convert": {"loops": "2"}}, "convert.loops is '2': expected a whole number"),
+        ({"monitor": {"fail_on": "worst"}}, "monitor.fail_on is 'worst': expected 'warning' or 'critical'"),
+        ({"search": {"seeds": "three"}}, "search.seeds is 'three': expected a whole number"),
+        ({"smoke": {"train": {"max_step": 1}}}, "there is no setting 'smoke.train.max_step': expected a known one."),
+        ({"smoke": {"train": {"output_dir": "x"}}}, "train sets 'output_dir', which the pipeline itself sets"),
     ],
 )
 def test_a_key_that_a_stage_does_not_know_is_refused_before_anything_runs(changes, said, tmp_path, capsys):
@@ -92,6 +113,36 @@ def test_a_stage_without_what_it_needs_is_refused(tmp_path):
     recipe.write_text(yaml.safe_dump(content))
     with pytest.raises(ValueError, match="has the stage evaluate and lacks train"):
         read_pipeline(recipe)
+
+
+def test_a_policy_of_a_stage_that_is_not_there_is_refused(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    content = yaml.safe_load(recipe.read_text())
+    del content["heal"]
+    recipe.write_text(yaml.safe_dump(content | {"evaluate": {"policies": ["healed"]}}))
+    with pytest.raises(ValueError, match="there is no policy 'healed', expected some of source, converted, trained"):
+        read_pipeline(recipe)
+
+
+def test_a_mistake_of_the_small_size_or_of_a_single_value_names_its_place(tmp_path):
+    recipe = tiny_recipe(tmp_path, smoke={"search": {"count": "x"}})
+    line = recipe.read_text().split("\n").index("    count: x") + 1
+    with pytest.raises(ValueError, match=rf"recipe.yaml, line {line}: smoke.search.count is 'x': expected a whole"):
+        read_pipeline(recipe)
+    with pytest.raises(ValueError, match=r"--set search.count=y: search.count is 'y': expected a whole number"):
+        read_pipeline(tiny_recipe(tmp_path), sets=["search.count=1", "search.count=y"])
+
+
+def test_numbers_that_yaml_takes_for_text_are_numbers_of_healing(tmp_path):
+    from vpo.cli.pipeline.stages import stage_schema
+    from vpo.yaml_file import spelt_out
+
+    given = read_pipeline(tiny_recipe(tmp_path, heal={"learning_rate": "1e-4", "max_steps": "3", "bf16": "no"}))
+    known = stage_schema("heal")["properties"]
+    found = {key: spelt_out(value, known[key]) for key, value in given.stages["heal"].items() if key in known}
+    assert (found["learning_rate"], found["max_steps"], found["bf16"]) == (1e-4, 3, False)
+    assert found["texts"] == given.stages["heal"]["texts"]
+    assert spelt_out("no", known["save_strategy"]) == "no", "a choice stays what it is"
 
 
 def test_the_small_size_and_single_values_are_laid_over_the_rest(tmp_path):

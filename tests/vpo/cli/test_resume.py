@@ -141,6 +141,13 @@ def test_words_stay_words(stopped, started):
         ("task: code\ntask_options: {runner: mine.run}\n", "task_options"),
         ("env: {LD_PRELOAD: x.so}\n", "env"),
         ("model_init_kwargs: {trust_remote_code: true}\n", "model_init_kwargs"),
+        ("model_init_kwargs: {allow_all_kernels: true}\n", "model_init_kwargs"),
+        ("model_init_kwargs: '{\"trust\\u005fremote_code\": true}'\n", "model_init_kwargs"),
+        ("trust_remote_code: true\n", "trust_remote_code"),
+        ("task: mine .of\n", "task: mine .of"),
+        ("task: 'maze:mine.of'\n", "task: maze:mine.of"),
+        ("task: code\ntask_options: {runner: vpo.cli.train.subprocess}\n", "task_options"),
+        ('task: code\ntask_options: \'{"runn\\u0065r": "mine.run"}\'\n', "task_options"),
     ],
 )
 def test_code_of_ones_own_is_run_only_when_it_is_trusted(stopped, started, capfd, recipe, named):
@@ -161,6 +168,9 @@ def test_code_of_ones_own_is_run_only_when_it_is_trusted(stopped, started, capfd
         ["--reward_f", "mine.short"],
         ["--task=mine.py"],
         ["--model_init_kwargs", '{"trust_remote_code": true}'],
+        ["--trust_remote_code"],
+        ["--trust_r", "--beta", "0"],
+        ["--trust-remote-code=yes"],
     ],
     ids=" ".join,
 )
@@ -172,7 +182,10 @@ def test_no_spelling_of_a_flag_hides_code(stopped, started, flags):
 def test_flags_name_code_too_and_ours_needs_no_trust(stopped, started):
     run = stopped(["vpo", "train", "--processes", "1", "my recipe.yaml", "--reward_funcs", "mine.short"])
     assert main(["runs", "resume", str(run)]) == 1 and not started
-    Path("my recipe.yaml").write_text("task: code\ntask_options: {runner: vpo.tasks.code.sandboxed.run}\n")
+    Path("my recipe.yaml").write_text(
+        "task: code\ntask_options: {runner: vpo.tasks.code.sandboxed.run, path: data/rows.jsonl}\n"
+        "trust_remote_code: false\nreward_funcs: null\n"
+    )
     Path("other").mkdir()
     (run / "run.json").write_text(
         (run / "run.json").read_text().replace('"--reward_funcs", "mine.short"', '"--beta", "0"')
@@ -216,6 +229,8 @@ def test_a_search_is_resumed_by_its_folder(tmp_path, monkeypatch, started, capfd
     (out / "search.yaml").write_text(text.replace("name: model,", "name: 'subprocess:call',"))
     assert main(["runs", "resume", "out"]) == 1
     assert "subprocess:call" in capfd.readouterr().err and len(started) == 1
+    assert main(["runs", "resume", "out", "--trust"]) == 7
+    assert started[1][0] == ["-m", "vpo.cli", "search", "resume", "out", "--trust"], "which asks for it itself"
 
 
 RECIPE = """

@@ -173,14 +173,14 @@ def test_a_search_leaves_a_record_and_is_listed(tmp_path, capsys):
     assert found["continue_with"] == f"vpo search resume {tmp_path / 'out'}"
     kept = tmp_path / "out" / "search.yaml"
     kept.write_text(kept.read_text().replace("stop_at: 5", "stop_at: null"))
-    assert main(["search", "resume", str(tmp_path / "out")]) == 0
+    assert main(["search", "resume", str(tmp_path / "out"), "--trust"]) == 0
     capsys.readouterr()
     found = listed(tmp_path, capsys)["out"]
     assert (found["state"], found["steps"]) == ("finished", 12) and found["reward"] is not None
     record = RunFile(tmp_path / "out").read()
     (entry,) = record["resumed"]
     assert entry["step"] > 0 and [each["name"] for each in entry["changes"]] == ["settings.search.sampler.stop_at"]
-    assert main(["search", "resume", str(tmp_path / "out")]) == 0  # looked at again: nothing new to write down
+    assert main(["search", "resume", str(tmp_path / "out"), "--trust"]) == 0  # looked at: nothing new to write
     assert RunFile(tmp_path / "out").read() == record
 
 

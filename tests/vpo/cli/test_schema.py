@@ -17,7 +17,7 @@ from vpo.cli.schema import KINDS
 from vpo.yaml_file import check, read_yaml
 
 ROOT = Path(__file__).parents[3]
-PIPELINES = ("smollm2_cpu", "qwen3_1.7b_gpu", "qwen3_1.7b_fsdp2")  # of `vpo pipeline`, which checks them itself
+PIPELINES = ("smollm2_cpu", "qwen3_1.7b_gpu", "qwen3_1.7b_fsdp2")  # see test_pipeline_schema
 RECIPES = [
     *(path for path in (ROOT / "recipes").glob("*.yaml") if path.stem not in PIPELINES),
     *(ROOT / "recipes/echo_chamber").glob("*.yaml"),

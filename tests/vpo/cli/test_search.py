@@ -53,7 +53,7 @@ def test_search_runs_from_a_file_and_running_it_again_changes_nothing(tmp_path, 
     assert [result.answers[-1] for result in results] == [12, 12, 12]
     before = (tmp_path / "out" / "ledger.jsonl").read_bytes()
     assert main(["search", "run", str(path)]) == 0
-    assert main(["search", "resume", str(tmp_path / "out")]) == 0
+    assert main(["search", "resume", str(tmp_path / "out"), "--trust"]) == 0
     assert (tmp_path / "out" / "ledger.jsonl").read_bytes() == before
 
 
@@ -63,10 +63,10 @@ def test_search_that_was_stopped_says_how_to_go_on_and_does(tmp_path, capsys):
     path = write_config(tmp_path, sampler={"name": "tests.search.cli_parts:digits", "stop_at": 20})
     assert main(["search", "run", str(path)]) == 130
     said = " ".join(capsys.readouterr().err.split())
-    assert "results; " in said and f"vpo search resume {tmp_path / 'out'}" in said
+    assert "results; " in said and f"vpo search resume {tmp_path / 'out'} --trust" in said
     kept = tmp_path / "out" / "search.yaml"
     kept.write_text(kept.read_text().replace("stop_at: 20", "stop_at: null"))
-    assert main(["search", "resume", str(tmp_path / "out")]) == 0
+    assert main(["search", "resume", str(tmp_path / "out"), "--trust"]) == 0
     ledgers = [tmp_path / name / "ledger.jsonl" for name in ("out", "whole")]
     assert read_results(ledgers[0]) == read_results(ledgers[1])
 
@@ -76,14 +76,14 @@ def test_resume_gives_more_time(tmp_path, capsys):
     assert main(["search", "run", str(path)]) == 0
     ledger = tmp_path / "out" / "ledger.jsonl"
     assert [result.answers for result in read_results(ledger)] == [(), (), ()]
-    assert main(["search", "resume", str(tmp_path / "out"), "--max-seconds", "1000"]) == 0
+    assert main(["search", "resume", str(tmp_path / "out"), "--trust", "--max-seconds", "1000"]) == 0
     assert [result.answers[-1] for result in read_results(ledger)] == [12, 12, 12]
 
 
 def test_replay_agrees_with_the_run_and_names_what_is_scored_otherwise_now(tmp_path, capsys):
     assert main(["search", "run", str(write_config(tmp_path))]) == 0
     capsys.readouterr()
-    assert main(["search", "replay", str(tmp_path / "out"), "--evaluate"]) == 0
+    assert main(["search", "replay", str(tmp_path / "out"), "--trust", "--evaluate"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "36 completions replayed" in said and "0 differences" in said
     ledger = tmp_path / "out" / "ledger.jsonl"
@@ -93,9 +93,9 @@ def test_replay_agrees_with_the_run_and_names_what_is_scored_otherwise_now(tmp_p
     row["answers"][0]["vector"], row["answers"][0]["scalar"] = [0.5, 0.5], 0.5
     lines[index] = json.dumps(row, separators=(",", ":"))
     ledger.write_text("\n".join(lines) + "\n")
-    assert main(["search", "replay", str(tmp_path / "out")]) == 0
+    assert main(["search", "replay", str(tmp_path / "out"), "--trust"]) == 0
     capsys.readouterr()
-    assert main(["search", "replay", str(tmp_path / "out"), "--evaluate"]) == 1
+    assert main(["search", "replay", str(tmp_path / "out"), "--trust", "--evaluate"]) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert "1 differences" in said and "DIFFERS: " in said and "ok [0.5, 0.5] there" in said
 
@@ -217,9 +217,9 @@ def test_search_that_gives_up_says_why_and_how_to_go_on(tmp_path, capsys):
     assert main(["search", "run", str(path)]) == 1
     said = " ".join(capsys.readouterr().err.split())
     assert "failed 2 times through no fault of the answers" in said and "no node is left" in said
-    assert f"To go on: vpo search resume {tmp_path / 'out'}" in said
+    assert f"To go on: vpo search resume {tmp_path / 'out'} --trust" in said
     (tmp_path / "count.py").write_text(working)
-    assert main(["search", "resume", str(tmp_path / "out")]) == 0
+    assert main(["search", "resume", str(tmp_path / "out"), "--trust"]) == 0
     assert [each.answers[-1] for each in read_results(tmp_path / "out" / "ledger.jsonl")] == [12, 12, 12]
 
 

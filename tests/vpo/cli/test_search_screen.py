@@ -34,9 +34,9 @@ def test_search_with_a_screen_runs_shows_and_replays(tmp_path, capsys):
     assert sum(dropped) > 0 and f"{sum(dropped)} screened out" in err
     assert "screened out" in out and "audited would have beaten the best so far" in out
     before = ledger.read_bytes()
-    assert main(["search", "resume", str(tmp_path / "out")]) == 0
+    assert main(["search", "resume", str(tmp_path / "out"), "--trust"]) == 0
     assert ledger.read_bytes() == before
-    assert main(["search", "replay", str(tmp_path / "out"), "--evaluate"]) == 0
+    assert main(["search", "replay", str(tmp_path / "out"), "--trust", "--evaluate"]) == 0
     assert "0 differences" in said(capsys)[0]
     assert main(["search", "show", str(tmp_path / "out")]) == 0
     out, _ = said(capsys)

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +41,28 @@ def test_arms_may_be_added_to_a_study_and_none_changed(tmp_path):
         Settings(arms=(replace(VPO, options={"anchor": 0.3}),), **QUICK).save(tmp_path)
 
 
-def test_settings_that_a_kill_left_empty_are_named(tmp_path):
-    (tmp_path / "settings.json").write_text("")
+def test_a_fingerprint_beside_settings_of_a_stranger_is_none(tmp_path):
+    def tampered(**changes):
+        Settings(**QUICK).save(tmp_path)
+        kept = tmp_path / "settings.json"
+        kept.write_text(json.dumps(json.loads(kept.read_text()) | changes))
+
+    tampered(task_name="stranger.py")  # a stage would import it
+    with pytest.raises(ValueError, match="holds a study with other settings"):
+        Settings(**QUICK).save(tmp_path)
+    (tmp_path / "settings.json").unlink()
+    tampered(fingerprint=[])
+    with pytest.raises(ValueError, match="holds a study with other settings"):
+        Settings(**QUICK).save(tmp_path)
+    (tmp_path / "settings.json").unlink()
+    tampered(arms=[asdict(replace(VPO, options={"anchor": 0.3})), asdict(GRPO), asdict(VPO)])
+    with pytest.raises(ValueError, match="holds an arm 'VPO' with other options"):
+        Settings(**QUICK).save(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"fingerprint": "x", "arms": 3}', '{"fingerprint": [], "new": 1}'])
+def test_settings_that_a_kill_left_empty_are_named(tmp_path, text):
+    (tmp_path / "settings.json").write_text(text)
     with pytest.raises(ValueError, match="--fresh"):
         Settings(**QUICK).save(tmp_path)
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from eval.report.comparison import ComparisonReport, write_comparison
 from vpo.cli.compare.arms import read_arms
 from vpo.cli.compare.runs import Plan, Run, do_runs
 from vpo.cli.compare.summary import summarise
+from vpo.cli.console import Console, text_column
+from vpo.cli.saying import say
 from vpo.cli.study.runner import only_runner
 from vpo.record import RunFile
 
@@ -55,21 +55,21 @@ def run_compare(
     plan = Plan(content, read_arms(objectives, arms_file), seeds, budget, answers, prompts, folder)
     gpus = torch.cuda.device_count()
     if accelerate_config is not None and not gpus:
-        print(f"there is no GPU here: {accelerate_config} is left aside.", flush=True)
+        say(f"there is no GPU here: {accelerate_config} is left aside.", flush=True)
         accelerate_config = None
     runs = plan.runs()
     done: list[Run] = []
     report: ComparisonReport | None = None
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")]
+    columns = [text_column("{task.description}"), BarColumn(), text_column("{task.percentage:>3.0f}%")]
     console = Console(stderr=True)
     with (
         only_runner(folder),
-        Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bars,
+        Progress(*columns, TimeElapsedColumn(), text_column("left"), TimeRemainingColumn(), console=console) as bars,
     ):
         record = RunFile(folder)
         settings = {**asdict(plan), "processes": processes, "accelerate_config": accelerate_config}
         record.begin("compare", settings, seeds={"seeds": seeds}, resumes=record.read() is not None)
-        whole = bars.add_task("[bold]all runs", total=len(runs))
+        whole = bars.add_task("all runs", total=len(runs))
         current = bars.add_task("starting", total=budget)
 
         def progress(run: Run, tokens: int) -> None:
@@ -87,30 +87,30 @@ def run_compare(
         record.end(len(done), len(runs), "all runs done")
     if report is not None:
         print_comparison(report)
-    print(f"report: {folder / 'comparison.html'}")
+    say(f"report: {folder / 'comparison.html'}")
     return 0
 
 
 def print_comparison(report: ComparisonReport) -> None:
     """The table and the differences, on standard output."""
     console = Console()
-    figures = Table(title=escape(report.title), caption="mean ± standard error over seeds")
+    figures = Table(title=report.title, caption="mean ± standard error over seeds")
     names = list(next(iter(report.table.values())))
     figures.add_column("metric")
     for arm in report.table:
-        figures.add_column(escape(arm), justify="right")
+        figures.add_column(arm, justify="right")
     for name in names:
-        figures.add_row(escape(name), *[row[name].text for row in report.table.values()])
+        figures.add_row(name, *[row[name].text for row in report.table.values()])
     console.print(figures)
     differences = Table(title="paired differences, 95% interval over prompts and seeds")
     differences.add_column("metric")
     pairs = list(dict.fromkeys((each.arm, each.against) for each in report.differences))
     for arm, against in pairs:
-        differences.add_column(escape(f"{arm} − {against}"), justify="right")
+        differences.add_column(f"{arm} − {against}", justify="right")
     for name in dict.fromkeys(each.metric for each in report.differences):
         found = {(each.arm, each.against): each for each in report.differences if each.metric == name}
-        differences.add_row(escape(name), *[escape(found[pair].text) if pair in found else "" for pair in pairs])
+        differences.add_row(name, *[found[pair].text if pair in found else "" for pair in pairs])
     if pairs:
         console.print(differences)
     for note in report.notes:
-        console.print(escape(f"- {note}"))
+        console.print(f"- {note}")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.markup import escape
 from rich.table import Table
 
 _STYLES = {"ok": None, "note": "yellow", "missing": "red"}
@@ -34,5 +33,5 @@ def findings_table(title: str, findings: Sequence[Finding]) -> Table:
     """A table of findings, in their order."""
     table = Table("", "what", "here", "cure", title=title)
     for each in findings:
-        table.add_row(each.level, *map(escape, (each.name, each.found, each.cure)), style=_STYLES[each.level])
+        table.add_row(each.level, each.name, each.found, each.cure, style=_STYLES[each.level])
     return table

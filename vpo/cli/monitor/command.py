@@ -9,10 +9,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from eval.alarms import FalseAlarms
 from eval.collapse.alerts import make_sinks, send
@@ -26,6 +25,8 @@ from eval.facets import STANDARD, default_facets
 from eval.report.collapse import write_report
 from eval.samples import Samples
 from eval.sources import KINDS, Source, follow, open_source, read_base
+from vpo.cli.console import Console
+from vpo.visible import visible
 
 _REDRAW_LOOKS = 50  # of a followed run, between two writings of its page; an alarm is written at once
 
@@ -105,15 +106,15 @@ def run_monitor(asked: Monitoring) -> int:
                 if monitor.looks:  # of a log that was damaged at its end: what came before took its time
                     ended = f"Reading ended with an error, and what came after is not in this report: {error}"
                     _write([*runs, report(ended)], page, asked.png)
-                    console.print(f"what was read until then is in {page}", markup=False, highlight=False)
+                    console.print(f"what was read until then is in {page}", highlight=False)
                 raise
         runs.append(report())
     written = _write(runs, page, asked.png)
     for run in runs:
-        console.print(f"[bold]{escape(run.name)}[/]: {escape(run.verdict)}. {escape(run.why)}")
+        console.print(Text.assemble((visible(run.name), "bold"), visible(f": {run.verdict}. {run.why}")))
         for text in [run.guarantee, *run.warnings] if run.alarms else run.warnings:
-            console.print(f"  note: {text}", markup=False, highlight=False)
-    Console().print("wrote " + ", ".join(map(str, written)), markup=False, highlight=False, soft_wrap=True)
+            console.print(f"  note: {text}", highlight=False)
+    Console().print("wrote " + ", ".join(map(str, written)), highlight=False, soft_wrap=True)
     return _status(runs, asked.fail_on)
 
 
@@ -227,12 +228,13 @@ class _Progress:
         evidence = "" if record.log_evidence is None else f"{record.log_evidence:+.1f} / {record.log_threshold:.1f}"
         for place, (label, share) in enumerate(list(record.shares["format"].items())[:6]):
             first = place == 0
-            table.add_row(escape(label), f"{share.est:.0%}", effective if first else "", evidence if first else "")
+            table.add_row(label, f"{share.est:.0%}", effective if first else "", evidence if first else "")
         self._live.update(table)
 
     def tell(self, alarm: AlarmRecord) -> None:
         """Print an alarm, to stay."""
         colour = "red" if alarm.level == "critical" else "yellow"
-        head = f"[{colour} bold]{alarm.level} at step {alarm.step}[/]: {escape(', '.join(alarm.quantities))}"
+        what = f": {', '.join(alarm.quantities)}"
+        head = Text.assemble((f"{alarm.level} at step {alarm.step}", f"{colour} bold"), visible(what))
         self._live.console.print(head, highlight=False)
-        self._live.console.print(f"{alarm.sentence}\n{alarm.verdict}: {alarm.why}", markup=False, highlight=False)
+        self._live.console.print(f"{alarm.sentence}\n{alarm.verdict}: {alarm.why}", highlight=False)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from vpo.cli.console import Console
 from vpo.cli.overview.finding import find_runs
 from vpo.cli.overview.standing import Standing, standing
+from vpo.cli.saying import say, say_json
 
 _STYLES = {"running": "green", "stopped": "yellow", "ended early": "yellow", "unknown": "dim"}
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
@@ -32,21 +31,21 @@ def list_runs(folder: Path, as_json: bool) -> None:
         raise NotADirectoryError(f"{folder} is a file: expected a folder with runs in it. Name the folder.")
     found = [standing(path, kind) for path, kind in find_runs(folder)]
     if as_json:
-        print(json.dumps([asdict(each) for each in found], indent=2, ensure_ascii=False, allow_nan=False))
+        say_json([asdict(each) for each in found])
         return
     console = Console()
     if not found:
-        console.print(f"no runs in {escape(str(folder))}: `vpo train`, `vpo search run` and `vpo demo` leave some.")
+        console.print(f"no runs in {folder}: `vpo train`, `vpo search run` and `vpo demo` leave some.")
         return
     console.print(_table(found, folder))
     for each in found:
         for problem in each.problems:
-            console.print(f"{escape(each.run)}: {escape(problem)}", style="yellow")
+            console.print(f"{each.run}: {problem}", style="yellow")
     going_on = [each for each in found if each.continue_with is not None]
     if going_on:
         console.print("to go on:")
         for each in going_on:
-            print(f"  {each.continue_with}")  # no line of it broken: it is there to be copied
+            say(f"  {each.continue_with}")  # no line of it broken: it is there to be copied
 
 
 def _table(found: Sequence[Standing], folder: Path) -> Table:
@@ -56,7 +55,7 @@ def _table(found: Sequence[Standing], folder: Path) -> Table:
         state = each.state + (f": {each.detail}" if each.detail else "")
         cells = [str(name) if name.parts else each.run, each.kind, state, _steps(each), _number(each.reward)]
         cells += [_monitor(each), age(each.age_s if each.age_s is not None else each.idle_s)]
-        table.add_row(*map(escape, cells), style=_STYLES.get(each.state))
+        table.add_row(*cells, style=_STYLES.get(each.state))
     return table
 
 

@@ -15,12 +15,11 @@ from vpo.cli.overview.finding import Kind, kind_of
 from vpo.cli.overview.our_commands import module_words, recipe_of
 from vpo.cli.overview.progress import progress_of
 from vpo.cli.overview.standing import standing
+from vpo.cli.own_code import code_of_recipe, code_of_search, require_trust
+from vpo.cli.saying import say
 from vpo.record import RunFile
 from vpo.record.plain import LEFT_OUT
 from vpo.yaml_file import read_yaml
-
-# Settings through which a recipe runs code that is not ours, besides its reward functions
-_RUN_CODE = ("env", "task", "task_options", "model_init_kwargs", "reward_funcs")
 
 
 def resume_run(folder: Path, dry_run: bool, trust: bool) -> int:
@@ -48,7 +47,7 @@ def resume_run(folder: Path, dry_run: bool, trust: bool) -> int:
             "put the secret back and run it by hand."
         )
     module = module_words(words)
-    print(shlex.join(words), flush=True)
+    say(shlex.join(words), flush=True)
     if dry_run:
         return 0
     where = (record or {}).get("working_directory")
@@ -57,12 +56,8 @@ def resume_run(folder: Path, dry_run: bool, trust: bool) -> int:
             f"the run was begun in {where}, and its files are named from there: expected to be there, as what lies in "
             f"a folder can decide what is run. cd {shlex.quote(str(where))} and run this again with {folder.resolve()}."
         )
-    named = list(_own_code(folder, kind, module))
-    if named and not trust:
-        raise ValueError(
-            f"the run's settings name code that is not vpo's ({', '.join(named[:3])}): expected --trust for that. Look "
-            "at it, and run this again with --trust if it is yours."
-        )
+    if require_trust(_own_code(folder, kind, module), trust) and kind == "search":
+        module.append("--trust")  # which that command asks for as well
     sys.stdout.flush()
     # In the place of this process: signals reach the run, and its exit status is the command's
     os.execve(sys.executable, [sys.executable, "-m", *module], _environment())
@@ -104,57 +99,13 @@ def _words(folder: Path, kind: Kind, record: Mapping[str, Any] | None) -> list[s
 
 
 def _own_code(folder: Path, kind: Kind, module: Sequence[str]) -> Iterator[str]:
-    """Names of code that the run's settings have it run and that is not ours."""
+    """What the run's settings name that is not ours."""
     if kind == "search":
-        search = read_yaml(folder / "search.yaml").content
-        parts = [each.get("name", "") if isinstance(each, dict) else each for each in search.values()]
-        yield from (each for each in parts if isinstance(each, str) and (":" in each or each.endswith(".py")))
-        if isinstance(problem := search.get("problem"), dict):
-            yield from (f"problem {name}" for name in ("folder", "evaluator") if name in problem)
+        yield from code_of_search(read_yaml(folder / "search.yaml").content)
         return
     recipe, flags = recipe_of(module)
     settings = read_yaml(recipe).content if recipe is not None and recipe.is_file() else {}
-    for name in _RUN_CODE:
-        given = [settings[name]] if name in settings else []
-        given += _given(flags, name)
-        for value in given:
-            if name == "env" or any(_is_foreign(text, name) for text in _texts(value)):
-                yield f"{name}: {value}"
-    if "--arms" in " ".join(flags):
-        yield "--arms"
-
-
-def _given(flags: Sequence[str], name: str) -> list[str]:
-    """Values of an option on a command line, which may be spelt with hyphens, shortened, or have several."""
-    found, is_it = [], False
-    for word in flags:
-        if word.startswith("--"):
-            spelt, equals, _ = word[2:].replace("-", "_").partition("=")
-            is_it = bool(spelt) and name.startswith(spelt)
-            found += [word.partition("=")[2]] if is_it and equals else []
-        elif is_it:
-            found.append(word)
-    return found
-
-
-def _is_foreign(text: str, name: str) -> bool:
-    if name == "model_init_kwargs":
-        return "trust_remote_code" in text
-    if name == "reward_funcs":
-        return "." in text or "/" in text
-    return text.endswith(".py") or ("." in text and not text.startswith("vpo.") and " " not in text)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, each in value.items():
-            yield str(key)
-            yield from _texts(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _texts(each)
-    elif isinstance(value, str):
-        yield value
+    yield from code_of_recipe(settings, flags)
 
 
 def _environment() -> dict[str, str]:

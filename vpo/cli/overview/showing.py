@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from vpo.cli.console import Console
+from vpo.cli.saying import say
 from vpo.record import RUN_FILE, Change, RunFile, changes, flattened, latest
 
 _PROCESS = ("environment.LOCAL_WORLD_SIZE", "environment.SLURM_JOB_ID")  # differ without a difference
@@ -26,8 +26,8 @@ def show_run(folder: Path) -> None:
     """
     record = _record(folder)
     console = Console()
-    print(f"{record['kind']} in {folder}, begun {record.get('started')} with {record.get('processes')} process(es)")
-    print(f"in {record.get('working_directory')}: {_command(record['command'])}")
+    say(f"{record['kind']} in {folder}, begun {record.get('started')} with {record.get('processes')} process(es)")
+    say(f"in {record.get('working_directory')}: {_command(record['command'])}")
     for title in ("seeds", "versions", "hardware", "environment"):
         content = record.get(title)
         if isinstance(content, Mapping) and content:
@@ -36,7 +36,7 @@ def show_run(folder: Path) -> None:
         shown = flattened(content) if isinstance(content, Mapping) else {title: content}
         console.print(_table(f"settings: {title}, None left out", {k: v for k, v in shown.items() if v is not None}))
     for entry in record["resumed"]:
-        print(f"resumed {entry.get('at')} at step {entry.get('step')}: {_command(entry.get('command') or [])}")
+        say(f"resumed {entry.get('at')} at step {entry.get('step')}: {_command(entry.get('command') or [])}")
         if entry["changes"]:
             console.print(
                 _differences(
@@ -46,10 +46,10 @@ def show_run(folder: Path) -> None:
                 )
             )
         else:
-            print("  nothing had changed")
+            say("  nothing had changed")
     ended = record["ended"]
     if ended is not None:
-        print(f"ended {ended.get('at')} at step {ended.get('step')}: {ended.get('why')}")
+        say(f"ended {ended.get('at')} at step {ended.get('step')}: {ended.get('why')}")
 
 
 def compare_runs(first: Path, second: Path) -> None:
@@ -62,7 +62,7 @@ def compare_runs(first: Path, second: Path) -> None:
     before, now = (latest(_record(folder)) for folder in (first, second))
     found = [each for each in changes(before, now) if each.name not in _PROCESS]
     if not found:
-        print("the two ran with the same settings, seeds, versions and hardware")
+        say("the two ran with the same settings, seeds, versions and hardware")
         return
     Console().print(_differences(found, str(first), str(second)))
 
@@ -84,16 +84,16 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def _table(title: str, content: Mapping[str, Any]) -> Table:
-    table = Table(title=escape(title), title_justify="left", show_header=False)
+    table = Table(title=title, title_justify="left", show_header=False)
     for name, value in content.items():
-        table.add_row(escape(name), escape(_text(value)))
+        table.add_row(name, _text(value))
     return table
 
 
 def _differences(found: list[Change], first: str, second: str) -> Table:
-    table = Table("", escape(first), escape(second))
+    table = Table("", first, second)
     for each in found:
-        table.add_row(escape(each.name), escape(_text(each.before)), escape(_text(each.now)))
+        table.add_row(each.name, _text(each.before), _text(each.now))
     return table
 
 

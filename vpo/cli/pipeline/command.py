@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
 
-from vpo.cli.pipeline.config import READS, Pipeline, read_pipeline
+from vpo.cli.console import Console, text_column
+from vpo.cli.pipeline.config import Pipeline, read_pipeline
 from vpo.cli.pipeline.jobs import SETTINGS, Job, jobs_of
+from vpo.cli.pipeline.stages import READS
 from vpo.cli.pipeline.summary import print_summary, summarise, write_summary
+from vpo.cli.saying import say
 from vpo.cli.study.runner import only_runner
 from vpo.cli.study.training import finish
 
@@ -49,14 +51,14 @@ def run_pipeline(
         summary = _run(pipeline, until, redo, command, console)
         written = write_summary(summary, pipeline.out)
         print_summary(summary)
-        print(f"summary: {', '.join(map(str, written))}")
+        say(f"summary: {', '.join(map(str, written))}")
         return 0
     with tempfile.TemporaryDirectory(prefix="vpo-dry-run-") as scratch:
         trial = Pipeline(Path(scratch) / "run", pipeline.seed, pipeline.stages)
         summary = _run(trial, until, None, command, console)
     for name, seconds in summary["seconds"].items():
-        print(f"{name}: {seconds:.0f} s")
-    print("dry run: one step of each of these; nothing was kept")
+        say(f"{name}: {seconds:.0f} s")
+    say("dry run: one step of each of these; nothing was kept")
     return 0
 
 
@@ -126,7 +128,7 @@ def _run_jobs(jobs: Sequence[Job], pipeline: Pipeline, console: Console) -> None
     import torch
 
     gpus = torch.cuda.device_count()
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[steps]}"), TimeElapsedColumn()]
+    columns = [text_column("{task.description}"), BarColumn(), text_column("{task.fields[steps]}"), TimeElapsedColumn()]
     with Progress(*columns, console=console) as bars:
         for job in jobs:
             bar = bars.add_task(job.name, total=job.total, steps="")

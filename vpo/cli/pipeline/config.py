@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Stage -> stages whose result it reads, where there are such.
-READS: dict[str, tuple[str, ...]] = {
-    "model": (),
-    "convert": ("model",),
-    "heal": ("model", "convert"),
-    "train": ("model", "convert", "heal"),
-    "evaluate": ("model", "convert", "heal", "train"),
-    "monitor": ("train", "evaluate"),
-    "search": ("model", "convert", "heal", "train"),
-}
-# Stage -> stages without which it makes no sense.
-_NEEDS = {"heal": "convert", "evaluate": "train", "monitor": "train", "search": "train"}
-# Policy -> stage that makes it, in the order in which they come about.
-POLICIES = {"source": "model", "converted": "convert", "healed": "heal", "trained": "train"}
-_MODEL = ("name", "wheel")
-_CONVERT = ("prelude", "core", "coda", "choose_core", "text", "injection", "retention", "loops", "drop_rest")
-HEAL_OWN = ("texts", "rows")
-TRAIN_OWN = ("processes", "accelerate_config")
-_EVALUATE = ("policies", "prompts", "completions", "batch_size")
-_MONITOR = ("correct", "prompts", "every", "facets", "rules", "thresholds", "rate", "fail_on")
-SEARCH_OWN = ("policies", "count")
-# What the pipeline itself sets.
-_GIVEN = {
-    "heal": ("output_dir", "resume_from_checkpoint", "seed", "report_to", "disable_tqdm"),
-    "train": ("model_name_or_path", "output_dir", "resume_from_checkpoint", "dry_run", "evaluate", "seed"),
-    "search": ("problems", "out"),
-}
+from vpo.cli.pipeline.stages import GIVEN, NEEDS, POLICIES, READS, pipeline_schema
+from vpo.yaml_file import YamlFile, check, mistakes, read_yaml
+from vpo.yaml_file.reading import Place
+
 # One step of everything. A value that the file does not have is added.
 _DRY = {
     "heal": {"max_steps": 1, "rows": 8, "save_strategy": "no"},
@@ -86,16 +63,15 @@ def read_pipeline(path: Path, smoke: bool = False, sets: Sequence[str] = (), dry
     Raises:
         ValueError: There is no such file; a key is unknown, missing, or set by the pipeline itself.
     """
-    import yaml
-
     if not path.is_file():
         raise ValueError(f"there is no file {path}: expected a YAML file with out, model, convert, heal, train, ...")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: expected keys and values. {error}") from error
-    content = dict(_mapping(raw, str(path)))
-    small = _mapping(content.pop("smoke", {}), f"{path}, smoke")
+    file = read_yaml(path)
+    content = dict(file.content)
+    small = content.pop("smoke", {})
+    _refuse_given(content, file.where)
+    if isinstance(small, dict):
+        _refuse_given(small, lambda place: file.where(("smoke", *place)))
+    check(file, pipeline_schema([*content, *(small if isinstance(small, dict) else ())]))
     if smoke:
         if not small:
             raise ValueError(f"{path} has no key smoke: expected what its small size differs in. Leave --smoke out.")
@@ -109,79 +85,60 @@ def read_pipeline(path: Path, smoke: bool = False, sets: Sequence[str] = (), dry
         if "search" in content:
             content["search"] = {**content["search"], "budget": 2 * content["search"].get("max_new_tokens", 512)}
             content["search"]["procedures"] = {}
-    return parse_pipeline(content, str(path), path.stem)
+    return parse_pipeline(content, _where(file, smoke, sets), path.stem)
 
 
-def parse_pipeline(content: Mapping[str, Any], where: str, name: str = "pipeline") -> Pipeline:
-    """Check the stages and their keys; see `read_pipeline`."""
-    _known(content, where, ("out", "seed", *READS))
-    stages: dict[str, Mapping[str, Any]] = {}
-    for stage in READS:
-        if stage in content:
-            stages[stage] = _mapping(content[stage] or {}, f"{where}, {stage}")
+def parse_pipeline(content: Mapping[str, Any], where: Callable[[Place], str] | str, name: str = "pipeline") -> Pipeline:
+    """Check plain values; see `read_pipeline`.
+
+    Args:
+        content: The file's, without ``smoke``.
+        where: Where its values come from, or what says so of a place in it.
+        name: Of the folder, where it names none.
+    """
+    at = where if callable(where) else lambda place: where
+    _refuse_given(content, at)
+    if wrong := mistakes(dict(content), pipeline_schema(list(content)), at):
+        raise ValueError("\n".join(wrong[:10]))
+    stages: dict[str, Mapping[str, Any]] = {stage: content[stage] or {} for stage in READS if stage in content}
     for stage in stages:
-        if stage in _NEEDS and _NEEDS[stage] not in stages:
-            raise ValueError(f"{where} has the stage {stage} and lacks {_NEEDS[stage]}, which it needs. Add it.")
-    if "model" not in stages:
-        raise ValueError(f"{where} lacks model: expected `model: {{name: a hub name or folder}}`.")
-    _check_keys(stages, where)
-    seed = content.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ValueError(f"{where}: seed is {seed!r}, expected a whole number.")
-    found = Pipeline(Path(str(content.get("out", f"runs/{name}"))), seed, stages)
+        if stage in NEEDS and NEEDS[stage] not in stages:
+            raise ValueError(f"{at((stage,))} has the stage {stage} and lacks {NEEDS[stage]}, which it needs. Add it.")
+    if len(stages["model"]) != 1:
+        raise ValueError(f"{at(('model',))}: model is {stages['model']}: expected `name` or `wheel`, one of them.")
+    found = Pipeline(Path(content.get("out", f"runs/{name}")), content.get("seed", 0), stages)
     for stage in ("evaluate", "search"):
         for policy in found.policies(stage) if stage in stages else ():
-            if policy not in POLICIES or POLICIES[policy] not in stages:
+            if POLICIES[policy] not in stages:
                 made = ", ".join(policy for policy, maker in POLICIES.items() if maker in stages)
-                raise ValueError(f"{where}, {stage}: there is no policy {policy!r}, expected some of {made}.")
+                raise ValueError(
+                    f"{at((stage, 'policies'))}, {stage}: there is no policy {policy!r}, expected some of {made}."
+                )
     return found
 
 
-def _check_keys(stages: Mapping[str, Mapping[str, Any]], where: str) -> None:
-    known: dict[str, Sequence[str]] = {
-        "model": _MODEL,
-        "convert": _CONVERT,
-        "evaluate": _EVALUATE,
-        "monitor": _MONITOR,
-    }
-    if "heal" in stages:
-        from trainers.healing_config import HealingConfig
-
-        known["heal"] = [*HEAL_OWN, *(each.name for each in fields(HealingConfig) if each.init)]
-    if "train" in stages:
-        from trainers.vpo import SETTINGS
-
-        names = [field.name for kind in SETTINGS for field in fields(kind) if field.init]
-        known["train"] = [*TRAIN_OWN, *names]
-    if "search" in stages:
-        from vpo.cli.search_compare.config import Config
-
-        known["search"] = [*SEARCH_OWN, *Config.__dataclass_fields__]
-    for stage, settings in stages.items():
-        for key in settings:
-            if key in _GIVEN.get(stage, ()):
-                raise ValueError(f"{where}, {stage} sets {key!r}, which the pipeline itself sets. Leave it out.")
-        _known(settings, f"{where}, {stage}", known[stage])
-    if sum(stages["model"].get(key) is not None for key in _MODEL) != 1:
-        raise ValueError(f"{where}, model is {dict(stages['model'])}: expected `name` or `wheel`, one of them.")
-    for stage, key in (("heal", "texts"), ("train", "task"), ("search", "budget"), ("search", "count")):
-        if stage in stages and key not in stages[stage]:
-            raise ValueError(f"{where}, {stage} lacks {key}: expected it. Add it.")
+def _refuse_given(content: Mapping[str, Any], where: Callable[[Place], str]) -> None:
+    """Name what the pipeline itself sets: to the schema it would be unknown."""
+    for stage, given in GIVEN.items():
+        settings = content.get(stage)
+        for key in settings if isinstance(settings, dict) else ():
+            if key in given:
+                raise ValueError(
+                    f"{where((stage, key))}: {stage} sets {key!r}, which the pipeline itself sets. Leave it out."
+                )
 
 
-def _known(found: Mapping[str, Any], where: str, known: Sequence[str]) -> None:
-    if unknown := [str(key) for key in found if key not in known]:
-        import difflib
+def _where(file: YamlFile, smoke: bool, sets: Sequence[str]) -> Callable[[Place], str]:
+    """Where a value of the whole comes from: a single value, the small size, or the rest."""
 
-        close = difflib.get_close_matches(unknown[0], known, n=1)
-        expected = f"Did you mean {close[0]!r}?" if close else f"Expected some of {', '.join(known[:12])}, ..."
-        raise ValueError(f"{where} has the unknown key {unknown[0]!r}. {expected}")
+    def where(place: Place) -> str:
+        for word in reversed(sets):
+            named = tuple(word.partition("=")[0].split(".", 1))
+            if place[: len(named)] == named:
+                return f"--set {word}"
+        return file.where(("smoke", *place) if smoke and ("smoke", *place) in file.lines else place)
 
-
-def _mapping(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{where} holds {type(value).__name__}: expected keys and values.")
-    return value
+    return where
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

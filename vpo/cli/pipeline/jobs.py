@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vpo.cli.job_folder import JobFolder
-from vpo.cli.pipeline.config import TRAIN_OWN, Pipeline
+from vpo.cli.pipeline.config import Pipeline
+from vpo.cli.pipeline.stages import TRAIN_OWN
 
 SETTINGS = "pipeline.json"
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.markdown import Markdown
 
 from eval.comparison import PolicyResult, paired, read_policy
 from eval.report.data import finite
 from eval.rollouts import read_rollouts
+from vpo.cli.console import Console
 from vpo.cli.hardware import hardware
 from vpo.cli.pipeline.config import Pipeline
 from vpo.cli.pipeline.jobs import jobs_of
@@ -216,7 +216,7 @@ def write_summary(summary: Mapping[str, Any], out: Path) -> list[Path]:
 
 def print_summary(summary: Mapping[str, Any]) -> None:
     """The page, on standard output."""
-    Console().print(Markdown(markdown(summary)))
+    Console().print(Markdown(markdown(summary), hyperlinks=False))
 
 
 def _cell(value: Mapping[str, float | None]) -> str:

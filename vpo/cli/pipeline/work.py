@@ -10,8 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from vpo.cli.pipeline.config import HEAL_OWN, SEARCH_OWN, Pipeline, parse_pipeline
+from vpo.cli.pipeline.config import Pipeline, parse_pipeline
 from vpo.cli.pipeline.jobs import SETTINGS
+from vpo.cli.pipeline.stages import HEAL_OWN, SEARCH_OWN, stage_schema
+from vpo.yaml_file import spelt_out
 
 _TASK_OPTIONS = ("num_answers", "ask_for_answers")
 
@@ -79,7 +81,8 @@ def heal(pipeline: Pipeline) -> None:
 
     quiet()
     given, folder = pipeline.stages["heal"], pipeline.out / "heal"
-    settings = {key: value for key, value in given.items() if key not in HEAL_OWN}
+    known = stage_schema("heal")["properties"]
+    settings = {key: spelt_out(value, known[key]) for key, value in given.items() if key not in HEAL_OWN}
     rows = texts_of(given["texts"], given.get("rows"), pipeline.seed)
     args = HealingConfig(
         **{"save_total_limit": 1, **settings},
@@ -90,7 +93,7 @@ def heal(pipeline: Pipeline) -> None:
     )
     looped = pipeline.model_of("converted")
     trainer = HealingTrainer(
-        AutoModelForCausalLM.from_pretrained(looped, dtype=torch.float32),
+        AutoModelForCausalLM.from_pretrained(looped, dtype=torch.float32, use_safetensors=True),
         pipeline.model_of("source"),
         args,
         train_dataset=rows,

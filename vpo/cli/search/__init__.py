@@ -19,6 +19,10 @@ Folder = Annotated[
     typer.Argument(help="Folder of a search: what `out` was in its file.", autocompletion=completion.searches),
 ]
 
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run the code of your own that its settings name: samplers, problems, runners.")
+]
+
 
 @search.callback()
 def _search() -> None:
@@ -41,11 +45,12 @@ def resume(
     max_seconds: Annotated[
         float | None, typer.Option(help="Another limit of time, former sessions included.", min=0)
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Go on with a search that was stopped or killed; nothing that is in its ledger is paid for again."""
     from vpo.cli.search.command import resume_folder
 
-    raise typer.Exit(resume_folder(folder, max_seconds))
+    raise typer.Exit(resume_folder(folder, max_seconds, trust))
 
 
 @search.command()
@@ -54,11 +59,12 @@ def replay(
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Parse and evaluate everything again, and compare.")
     ] = False,
+    trust: Trust = False,
 ) -> None:
     """Compute the state of a search again from its ledger alone; exit with 1 if evaluations differ."""
     from vpo.cli.search.command import replay_folder
 
-    raise typer.Exit(replay_folder(folder, evaluate))
+    raise typer.Exit(replay_folder(folder, evaluate, trust))
 
 
 @search.command()

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from search.driver import GaveUpError, Progress, SearchInterrupted, run_search
 from search.ledger import read_told
 from search.replay import Difference, replay_search
 from search.screening.registry import make_predictor
+from vpo.cli.console import Console, text_column
+from vpo.cli.own_code import code_of_search, require_trust
 from vpo.cli.search.config import CONFIG, LEDGER, SearchConfig, read_config
 from vpo.cli.search.parts import (
     make_backoff,
@@ -48,14 +50,19 @@ def run_config(path: Path) -> int:
     return _search(config, folder)
 
 
-def resume_folder(folder: Path, max_seconds: float | None) -> int:
-    """Go on with the search of a folder."""
-    return _search(_config_of(folder), folder, max_seconds)
+def resume_folder(folder: Path, max_seconds: float | None, trust: bool) -> int:
+    """Go on with the search of a folder.
+
+    Raises:
+        ValueError: Its settings name code that is not ours, without ``trust``.
+        FileNotFoundError: It is no search's.
+    """
+    return _search(_trusted(_config_of(folder), trust), folder, max_seconds)
 
 
-def replay_folder(folder: Path, evaluate: bool) -> int:
-    """Compute the search of a folder again and print what was found."""
-    config = _config_of(folder)
+def replay_folder(folder: Path, evaluate: bool, trust: bool) -> int:
+    """Compute the search of a folder again and print what was found; errors as of `resume_folder`."""
+    config = _trusted(_config_of(folder), trust)
     ledger = _ledger_of(folder)
     counter = make_sampler(config) if "max_total_tokens" in config.budget else None
     found = replay_search(
@@ -74,7 +81,7 @@ def replay_folder(folder: Path, evaluate: bool) -> int:
     if evaluate:
         console.print(f"{found.num_evaluated} distinct answers evaluated again, {len(found.differences)} differences")
     for each in found.differences[:_MOST_SHOWN]:
-        console.print(_described(each), markup=False)
+        console.print(_described(each))
     if len(found.differences) > _MOST_SHOWN:
         console.print(f"... and {len(found.differences) - _MOST_SHOWN} more")
     return 1 if found.differences else 0
@@ -85,8 +92,8 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
     screen = make_screen(config)
     problems, make, sampler = make_problems(config), make_procedure(config), make_sampler(config)
     console = Console(stderr=True)
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")]
-    with Bars(*columns, TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=console) as bars:
+    columns = [text_column("{task.description}"), BarColumn(), text_column("{task.percentage:>3.0f}%")]
+    with Bars(*columns, TimeElapsedColumn(), text_column("{task.fields[left]}"), console=console) as bars:
         bar = bars.add_task("starting", total=1.0, left="")
 
         said = ""
@@ -95,7 +102,7 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
             nonlocal said
             if progress.switched != said:
                 said = progress.switched
-                console.print(said, markup=False)
+                console.print(said)
             bars.update(bar, description=_status(progress), completed=progress.share_spent, left=_left(progress))
 
         for problem in problems[:1]:
@@ -111,11 +118,11 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
             run_search(problems, make, sampler, budget, ledger_path=folder / LEDGER, progress=report, **options)
         except SearchInterrupted as stop:
             bars.stop()
-            console.print(f"{stop}\nTo go on: vpo search resume {folder}", markup=False)
+            console.print(f"{stop}\nTo go on: {_resume(config, folder)}")
             raise SystemExit(130) from None
         except GaveUpError as stop:
             bars.stop()
-            console.print(f"Error: {stop}\nTo go on: vpo search resume {folder}", markup=False)
+            console.print(f"Error: {stop}\nTo go on: {_resume(config, folder)}")
             raise SystemExit(1) from None
     told = read_told(folder / LEDGER)
     record.end(sum(len(each.results) for each in told), None, "budget spent or nothing left to ask")
@@ -123,7 +130,7 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
     out.print(summary(told))
     for line in screen_summary(folder / LEDGER):
         out.print(line)
-    console.print(f"wrote {folder / LEDGER}; how an answer came about: vpo search show {folder} -p 0", markup=False)
+    console.print(f"wrote {folder / LEDGER}; how an answer came about: vpo search show {folder} -p 0")
     return 0
 
 
@@ -136,6 +143,17 @@ def _recorded(config: SearchConfig, folder: Path, max_seconds: float | None) -> 
         settings = {"search": asdict(config), "max_seconds": max_seconds}
         record.begin("search", settings, seeds={"seed": config.seed}, step=lines, resumes=lines > 0)
     return record
+
+
+def _trusted(config: SearchConfig, trust: bool) -> SearchConfig:
+    require_trust(code_of_search(vars(config)), trust, "search")
+    return config
+
+
+def _resume(config: SearchConfig, folder: Path) -> str:
+    """The command that goes on; with the trust that this search has already, as its file or ``--trust`` was given."""
+    named = any(True for _ in code_of_search(vars(config)))
+    return shlex.join(["vpo", "search", "resume", str(folder)]) + (" --trust" if named else "")
 
 
 def _config_of(folder: Path) -> SearchConfig:

@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +13,9 @@ from search.fold import Told
 from search.ledger import read_told
 from search.records import Candidate, Result
 from search.screening.report import read_trials, verdict
+from vpo.cli.console import Console, words
 from vpo.cli.search.config import LEDGER
+from vpo.visible import visible
 
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -41,7 +42,7 @@ def show_folder(folder: Path, problem: str | None, candidate_id: int | None) -> 
     chosen = told[0] if problem is None else _choose(told, problem)
     candidates = [candidate for result in chosen.results for candidate in result.candidates]
     if not candidates:
-        console.print(f"no answer was found to {chosen.problem_id} yet", markup=False)
+        console.print(f"no answer was found to {chosen.problem_id} yet")
         return
     if candidate_id is None:
         candidate_id = max(candidates, key=lambda candidate: candidate.scalar).id  # the first of the best
@@ -63,7 +64,7 @@ def summary(told: Sequence[Told]) -> Table:
         distinct = sum(not candidate.duplicate for candidate in report.candidates)
         table.add_row(
             str(number),
-            Text(each.problem_id),
+            each.problem_id,
             f"{report.best[-1]:.6g}" if report.candidates else "-",
             str(report.answers[-1] if report.answers else 0),
             str(distinct),
@@ -78,10 +79,10 @@ def screen_summary(path: Path) -> Iterator[Text]:
     """What a screen kept from evaluation and what its audit says; nothing of a search without a screen."""
     for problem_id, trial in read_trials(path).items():
         judged, dropped = trial.tally.num_judged, trial.tally.num_dropped
-        yield Text(f"screen of {problem_id}: {dropped} of {judged} new answers screened out; {verdict(trial)}")
+        yield words(f"screen of {problem_id}: {dropped} of {judged} new answers screened out; {verdict(trial)}")
         for switch in trial.switches:
             stands = "on" if switch.on else "off"
-            yield Text(f"  switched {stands} after {switch.num_told} results: {switch.reason}")
+            yield words(f"  switched {stands} after {switch.num_told} results: {switch.reason}")
 
 
 def lineage(told: Told, candidates: Sequence[Candidate], candidate_id: int) -> Iterator[Text]:
@@ -102,13 +103,13 @@ def lineage(told: Told, candidates: Sequence[Candidate], candidate_id: int) -> I
     before = ""
     for candidate in reversed(chain):
         yield _headline(candidate, results[candidate.generation_id])
-        yield _difference(before, candidate.answer) if candidate.parents else Text(candidate.answer)
+        yield _difference(before, candidate.answer) if candidate.parents else words(candidate.answer)
         before = candidate.answer
 
 
 def _headline(candidate: Candidate, result: Result) -> Text:
     text = Text(f"\n#{candidate.id}", style="bold")
-    text.append(f"  scalar {candidate.scalar:.6g}, {candidate.status}")
+    text.append(visible(f"  scalar {candidate.scalar:.6g}, {candidate.status}"))
     if candidate.parents:
         text.append(f", of {', '.join(f'#{parent}' for parent in candidate.parents)}")
     if result.proposal.inspirations:
@@ -116,7 +117,7 @@ def _headline(candidate: Candidate, result: Result) -> Text:
     text.append(f", completion {candidate.generation_id}")
     text.append(f"\n{list(candidate.vector)}", style="dim")
     if candidate.artifact:
-        text.append(f"\n{candidate.artifact}", style="yellow")
+        text.append(visible(f"\n{candidate.artifact}"), style="yellow")
     return text
 
 
@@ -124,7 +125,7 @@ def _difference(before: str, after: str) -> Text:
     text = Text()
     lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2))[2:]
     for line in lines:
-        text.append(line + "\n", style=_STYLES.get(line[:1], ""))
+        text.append(visible(line) + "\n", style=_STYLES.get(line[:1], ""))
     return text if lines else Text("(the same text)\n", style="dim")
 
 

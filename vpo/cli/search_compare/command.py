@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
@@ -16,6 +14,8 @@ from eval.report.comparison import ComparisonReport, Wording, write_comparison
 from eval.report.styles import arm_styles, policy_of, procedure_of, search_styles
 from search.driver import Progress
 from search.records import SearchResult
+from vpo.cli.console import Console, text_column
+from vpo.cli.saying import say
 from vpo.cli.search_compare.config import Config, read_config
 from vpo.cli.search_compare.runs import Run, do_runs, plan
 from vpo.cli.search_compare.summary import summarise
@@ -69,7 +69,7 @@ def run_search_compare(file: Path, out: Path | None, command: str) -> int:
     """
     report = compare_searches(read_config(file, out), command)
     print_searches(report)
-    print(f"report: {(out or read_config(file).out) / PAGE}")
+    say(f"report: {(out or read_config(file).out) / PAGE}")
     return 0
 
 
@@ -78,20 +78,20 @@ def compare_searches(config: Config, command: str) -> ComparisonReport:
     runs = plan(config)
     done: list[tuple[Run, list[SearchResult]]] = []
     report: ComparisonReport | None = None
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")]
+    columns = [text_column("{task.description}"), BarColumn(), text_column("{task.percentage:>3.0f}%")]
     console = Console(stderr=True)
     with (
         only_runner(config.out),
-        Bars(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bars,
+        Bars(*columns, TimeElapsedColumn(), text_column("left"), TimeRemainingColumn(), console=console) as bars,
     ):
         record = RunFile(config.out)
         record.begin("compare", asdict(config), seeds={"seeds": list(config.seeds)}, resumes=record.read() is not None)
-        whole = bars.add_task("[bold]all searches", total=len(runs))
+        whole = bars.add_task("all searches", total=len(runs))
         current = bars.add_task("starting", total=1.0)
 
         def progress(run: Run, state: Progress) -> None:
             share = state.completion_tokens / (config.budget * state.num_problems)
-            bars.update(current, description=escape(f"{run.arm}, seed {run.seed}"), completed=share)
+            bars.update(current, description=f"{run.arm}, seed {run.seed}", completed=share)
 
         try:
             for run, results in do_runs(config, progress):
@@ -118,18 +118,18 @@ def print_searches(report: ComparisonReport) -> None:
     console = Console()
     for policy in dict.fromkeys(policy_of(key) for key in report.table):
         rows = {procedure_of(key): row for key, row in report.table.items() if policy_of(key) == policy}
-        figures = Table(title=escape(policy), caption="mean ± standard error over seeds")
+        figures = Table(title=policy, caption="mean ± standard error over seeds")
         figures.add_column("metric")
         for procedure in rows:
-            figures.add_column(escape(procedure), justify="right")
+            figures.add_column(procedure, justify="right")
         for name in next(iter(rows.values())):
-            figures.add_row(escape(name), *[row[name].text for row in rows.values()])
+            figures.add_row(name, *[row[name].text for row in rows.values()])
         console.print(figures)
     _print_differences(console, report)
     for finding in report.findings:
-        console.print(escape(f"- {finding}"))
+        console.print(f"- {finding}")
     for note in report.notes:
-        console.print(escape(f"- {note}"), style="dim")
+        console.print(f"- {note}", style="dim")
 
 
 def _print_differences(console: Console, report: ComparisonReport) -> None:
@@ -139,10 +139,10 @@ def _print_differences(console: Console, report: ComparisonReport) -> None:
     table = Table(title="paired differences, 95% interval over problems and seeds, p over problems")
     table.add_column("")
     for name in _SHOWN:
-        table.add_column(escape(name), justify="right")
+        table.add_column(name, justify="right")
     for pair in pairs:
         found = {each.metric: each for each in report.differences if (each.arm, each.against) == pair}
-        cells = [escape("\n".join(found[name].parts)) if name in found else "" for name in _SHOWN]
-        table.add_row(escape(f"{pair[0]}\n− {pair[1]}"), *cells)
+        cells = ["\n".join(found[name].parts) if name in found else "" for name in _SHOWN]
+        table.add_row(f"{pair[0]}\n− {pair[1]}", *cells)
         table.add_section()
     console.print(table)

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn, TimeRemainingColumn
 
+from vpo.cli.console import Console, text_column
 from vpo.cli.study.settings import Settings
 from vpo.cli.study.stages import Stage, stages_of
 
@@ -79,15 +79,15 @@ def only_runner(run: Path) -> Iterator[None]:
 
 def _run(studies: Sequence[tuple[Path, Settings]], search: bool, workers: int) -> None:
     console = Console(stderr=True)
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")]
-    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bars:
+    columns = [text_column("{task.description}"), BarColumn(), text_column("{task.percentage:>3.0f}%")]
+    with Progress(*columns, TimeElapsedColumn(), text_column("left"), TimeRemainingColumn(), console=console) as bars:
         jobs = []
         for run, settings in studies:
             for stage in stages_of(settings, search):
                 label = stage.name if len(studies) == 1 else f"{run.name}: {stage.name}"
                 if not stage.is_done(run):
                     jobs.append(_Job(run, stage, label, bars.add_task(label, total=1.0, start=False, visible=False)))
-        whole = bars.add_task("[bold]all stages", total=len(jobs)) if len(jobs) > 1 else None
+        whole = bars.add_task("all stages", total=len(jobs)) if len(jobs) > 1 else None
         try:
             _schedule(jobs, workers, bars, whole)
         finally:

@@ -102,15 +102,16 @@ class Settings:
         arms = {arm.name: arm for arm in self.arms}
         if path.exists():
             try:
-                found = json.loads(path.read_text())["fingerprint"]
-            except (ValueError, KeyError) as error:
+                noted, found = json.loads(path.read_text())["fingerprint"], Settings.load(folder)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"{path} cannot be read ({error}): pass --fresh to start over.") from error
-            if found != self.fingerprint():
+            # The stages read the settings, not the fingerprint: one beside other settings, which may name code, is none
+            if noted != self.fingerprint() or found.fingerprint() != noted:
                 raise ValueError(
                     f"{folder} holds a study with other settings (seed, size or version): expected the same to "
                     "continue it. Choose another --out, or pass --fresh to start over."
                 )
-            there = {arm.name: arm for arm in Settings.load(folder).arms}
+            there = {arm.name: found.arm(arm.name) for arm in found.arms}  # of two with one name, the one that is run
             if changed := [name for name in arms if name in there and there[name] != arms[name]]:
                 raise ValueError(
                     f"{folder} holds an arm {changed[0]!r} with other options: expected the same under the same name. "

@@ -13,6 +13,7 @@ from typing import Any
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
+from vpo.cli import saying
 from vpo.cli.study.settings import Arm, Settings
 
 
@@ -35,7 +36,7 @@ class ProgressLines(TrainerCallback):
 
 def say(done: float, total: float) -> None:
     """Tell the parent process how far this stage is."""
-    print(json.dumps({"done": done, "total": total}), flush=True)
+    saying.say(json.dumps({"done": done, "total": total}), flush=True)
 
 
 def common_arguments(folder: Path, seed: int) -> dict[str, Any]:
