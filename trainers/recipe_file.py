@@ -9,13 +9,15 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from trl import TrlParser
 
-from vpo.yaml_file import Schema, YamlFile, check, read_yaml, schema_of
+from vpo.objective import DIVERSITY, OBJECTIVES
+from vpo.tasks.options import named_tasks, task_options
+from vpo.yaml_file import Schema, YamlFile, beside, check, read_yaml, ruled, schema_of
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOADING = re.compile(r"LD_|DYLD_|PYTHON(?!HASHSEED$|UNBUFFERED$)|PATH$|BASH_ENV$|ENV$")
@@ -30,11 +32,27 @@ _ENVIRONMENT: Schema = {
 
 
 def recipe_schema(kinds: Sequence[type]) -> Schema:
-    """Schema of a recipe: the fields of all dataclasses that are made of it, and ``env``."""
+    """Schema of a recipe: the fields of all dataclasses that are made of it, ``env``, and which options a name has."""
     properties: dict[str, Any] = {}
     for kind in kinds:
         properties |= schema_of(kind, from_text=True)["properties"]
-    return {"type": "object", "properties": {**properties, "env": _ENVIRONMENT}, "additionalProperties": False}
+    schema = {"type": "object", "properties": {**properties, "env": _ENVIRONMENT}, "additionalProperties": False}
+    return ruled(schema, [rule for rule in _rules() if properties.keys() >= rule["then"]["properties"].keys()])
+
+
+def _rules() -> Iterator[Schema]:
+    """Which options go with which name; JSON is text. Of a name that is left out nothing is said: a flag may set it."""
+    for written, name in named_tasks():
+        yield beside("task", written, "task_options", _or_json(task_options(name)))
+    for name, kind in OBJECTIVES.items():
+        options = _or_json(schema_of(kind))  # type: ignore[arg-type]  # dataclasses, all of them
+        yield beside("objective", name, "objective_options", options)
+    for name, diversity in DIVERSITY.items():
+        yield beside("diversity", name, "diversity_options", _or_json(schema_of(diversity)))  # type: ignore[arg-type]
+
+
+def _or_json(options: Schema) -> Schema:
+    return {"anyOf": [options, {"type": "string"}]}
 
 
 def arms_schema(kinds: Sequence[type]) -> Schema:

@@ -28,7 +28,7 @@ def step_heights(n):
 """
 
 
-def autocorrelation(setting: Setting, *, sizes: Sequence[int] = (50, 100, 200)) -> OpenProblem:
+def autocorrelation(setting: Setting, *, sizes: int | Sequence[int] = (50, 100, 200)) -> OpenProblem:
     """The problem, with a component for each number of steps: best known C / C. w* is the largest size's.
 
     Args:

@@ -53,7 +53,7 @@ def _greedy_cap_set(n):
 '''
 
 
-def cap_set(setting: Setting, *, dimensions: Sequence[int] = (3, 4, 5, 6, 7, 8)) -> OpenProblem:
+def cap_set(setting: Setting, *, dimensions: int | Sequence[int] = (3, 4, 5, 6, 7, 8)) -> OpenProblem:
     """The problem, with a component for each dimension: size / largest known size. w* is the largest dimension's.
 
     Args:

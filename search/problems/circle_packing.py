@@ -51,7 +51,7 @@ def pack(n):
 
 
 def circle_packing(
-    setting: Setting, *, sizes: Sequence[int] = (26,), feasibility: Feasibility = "shrink"
+    setting: Setting, *, sizes: int | Sequence[int] = (26,), feasibility: Feasibility = "shrink"
 ) -> OpenProblem:
     """The problem, with a component for each size: the sum of radii.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from search.problem import Problem, TaskProblem
 
 # name -> (module, function, options that the name stands for)
-_OPEN: dict[str, tuple[str, str, dict[str, Any]]] = {
+OPEN: dict[str, tuple[str, str, dict[str, Any]]] = {
     "circle_packing": ("circle_packing", "circle_packing", {}),
     "heilbronn_triangle": ("heilbronn", "heilbronn", {"region": "triangle"}),
     "heilbronn_convex": ("heilbronn", "heilbronn", {"region": "convex"}),
@@ -33,7 +33,7 @@ RUNNER = "vpo.tasks.code.sandboxed.run"
 
 def list_problems() -> tuple[str, ...]:
     """Names that `get_problems` knows; besides, it takes tasks of one's own by file or dotted name."""
-    return (*_OPEN, "openevolve", *list_tasks())
+    return (*OPEN, "openevolve", *list_tasks())
 
 
 def get_problems(name: str, **options: Any) -> list[Problem]:
@@ -49,7 +49,7 @@ def get_problems(name: str, **options: Any) -> list[Problem]:
     Raises:
         ValueError: No problem has that name, or it has no such option.
     """
-    if name in _OPEN:
+    if name in OPEN:
         return [_open_problem(name, options)]
     if name == "openevolve":
         from search.problems.openevolve import openevolve_problem
@@ -107,7 +107,7 @@ def task_problems(
 
 
 def _open_problem(name: str, options: dict[str, Any]) -> Problem:
-    module, function, given = _OPEN[name]
+    module, function, given = OPEN[name]
     build: Callable[..., Problem] = getattr(import_module(f"search.problems.{module}"), function)
     shared = {field.name for field in fields(Setting)}
     own = {key: value for key, value in options.items() if key not in shared}

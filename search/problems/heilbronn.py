@@ -58,7 +58,9 @@ def points(n):
 }
 
 
-def heilbronn(setting: Setting, *, region: Region = "triangle", sizes: Sequence[int] | None = None) -> OpenProblem:
+def heilbronn(
+    setting: Setting, *, region: Region = "triangle", sizes: int | Sequence[int] | None = None
+) -> OpenProblem:
     """The problem, with a component for each size: the smallest triangle's share. w* is the largest size's.
 
     Args:

@@ -13,7 +13,7 @@ def step_heights_problem(
     name: str,
     component: str,
     setting: Setting,
-    sizes: Sequence[int],
+    sizes: int | Sequence[int],
     *,
     least: int,
     statement: str,

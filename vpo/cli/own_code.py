@@ -15,7 +15,7 @@ from typing import Any
 _RUN_CODE = ("env", "task", "task_options", "model_init_kwargs", "reward_funcs", "trust_remote_code")
 # Arguments of a model by which code or pickles are loaded
 _LOADING = ("trust_remote_code", "allow_all_kernels", "use_safetensors")
-# Options of vLLM's engine that are text and name no class, module or format of weights
+# Options of vLLM's engine, or of a call of generate, that are text and name no class, module or format of weights
 _HARMLESS_TEXT = ("dtype", "revision", "tokenizer_revision")
 
 
@@ -63,6 +63,8 @@ def code_of_search(settings: Mapping[str, Any]) -> Iterator[str]:
         yield f"sampler {sampler}"
     if sampler == "vllm":
         yield from _of_engine(options)
+    if sampler == "model" and any(True for _ in _of_engine(_mapping(options.get("generate_kwargs")))):
+        yield "sampler generate_kwargs"  # custom_generate is a repository with code
     if options.get("api_key_env"):  # no code, but a secret that goes to an address which the file names
         yield f"sampler: the key in {options['api_key_env']} for {options.get('base_url')}"
     screen = settings.get("screen")
@@ -89,6 +91,10 @@ def _part(part: Any) -> tuple[str, Mapping[str, Any]]:
     if isinstance(part, Mapping):
         return str(part.get("name")), part
     return str(part), {}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {} if value is None else {"": value}
 
 
 def _runner(options: Mapping[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from vpo.tasks.protocol import Task
 
 __all__ = ["Task", "get_task", "list_tasks", "task"]
 
-_HOME = {
+HOME = {
     "maze": ("vpo.tasks.maze", "MazeTask"),
     "knapsack": ("vpo.tasks.knapsack", "KnapsackTask"),
     "musique": ("vpo.tasks.musique", "MusiqueTask"),
@@ -24,7 +24,7 @@ _HOME = {
 
 def list_tasks() -> tuple[str, ...]:
     """Names of the tasks of this package."""
-    return tuple(_HOME)
+    return tuple(HOME)
 
 
 def get_task(name: str, **options: Any) -> Any:
@@ -46,15 +46,15 @@ def get_task(name: str, **options: Any) -> Any:
         if "generator" in options:
             raise ValueError("generator is given as an option: expected it in the name, as reasoning_gym:countdown.")
         name, options = family, {"generator": member or None, **options}
-    if name in _HOME:
-        home, kind = _HOME[name]
+    if name in HOME:
+        home, kind = HOME[name]
         try:
             return getattr(import_module(home), kind)(**options)
         except TypeError as error:
             raise ValueError(f"task {name!r} has not these options: {error}.") from error
     if "." not in name:
         raise ValueError(
-            f"there is no task {name!r}: known tasks are {', '.join(map(repr, _HOME))}. Of your own: a .py file, or "
+            f"there is no task {name!r}: known tasks are {', '.join(map(repr, HOME))}. Of your own: a .py file, or "
             "a dotted name."
         )
     return own_task(name, **options)

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 from vpo.yaml_file.checking import check, mistakes
 from vpo.yaml_file.fields import Schema, schema_of, schema_of_arguments, spelt_out
+from vpo.yaml_file.named import beside, inside, ruled
 from vpo.yaml_file.reading import YamlFile, read_yaml
 
 __all__ = [
     "Schema",
     "YamlFile",
+    "beside",
     "check",
+    "inside",
     "mistakes",
     "read_yaml",
+    "ruled",
     "schema_of",
     "schema_of_arguments",
     "spelt_out",

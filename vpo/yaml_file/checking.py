@@ -1,8 +1,8 @@
 """Settings against a JSON schema, with messages for people: file, line, key, what was expected, the nearest key.
 
 The part of JSON Schema that our schemas use: type, enum, anyOf, properties, required, additionalProperties, items,
-minItems, minLength and pattern. Stricter in one point: 3.0 is no whole number, as Python's settings are not given one
-then.
+minItems, minLength, pattern, and allOf of rules with if and then. Stricter in one point: 3.0 is no whole number, as
+Python's settings are not given one then.
 """
 
 from __future__ import annotations
@@ -99,6 +99,9 @@ def _mapping(value: Mapping[Any, Any], schema: Schema, where: Callable[[Place], 
     if missing:
         what = f"{_spelt(place)} lacks" if place else "it lacks"
         found.append(f"{where(place)}: {what} {', '.join(missing)}: expected a value. Add `{missing[0]}: ...`.")
+    for rule in schema.get("allOf", ()):
+        if not mistakes(value, rule["if"]):
+            found += [each for each in mistakes(value, rule["then"], where, place) if each not in found]
     return found
 
 

@@ -64,7 +64,7 @@ def schema_of_arguments(function: Callable[..., Any], *, leave_out: Sequence[str
         leave_out: Arguments that a file cannot set.
     """
     constructor = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
-    hints, described = typing.get_type_hints(constructor), _described(function)
+    hints, described = _hints(constructor), _described(function)
     properties: dict[str, Schema] = {}
     required = []
     for name, parameter in inspect.signature(function).parameters.items():
@@ -147,6 +147,18 @@ def _union(schemas: Sequence[Schema]) -> Schema:
         flat = [part for part in flat if "pattern" not in part]
     kept = [part for i, part in enumerate(flat) if part not in flat[:i]]
     return kept[0] if len(kept) == 1 else {"anyOf": kept}
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Types of arguments; of one whose type is imported for checkers alone nothing is known."""
+    spaces = getattr(inspect.unwrap(function), "__globals__", {})
+    found = {}
+    for name, hint in inspect.get_annotations(function).items():
+        try:
+            found[name] = typing.get_type_hints(types.SimpleNamespace(__annotations__={name: hint}), spaces)[name]
+        except NameError:
+            found[name] = Any
+    return found
 
 
 def _object(properties: dict[str, Schema], required: list[str]) -> Schema:

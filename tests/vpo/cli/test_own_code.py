@@ -45,6 +45,13 @@ FOREIGN = {
     "a connector of vLLM": {
         "sampler": {"name": "vllm", "model": "{here}", "kv_transfer_config": {"kv_connector_module_path": "stranger"}}
     },
+    "code of generate": {
+        "sampler": {
+            "name": "model",
+            "model": "m",
+            "generate_kwargs": {"custom_generate": "{here}", "trust_remote_code": 1},
+        }
+    },
     "a checkpoint's code": {"sampler": {"name": "vllm", "model": "{here}", "trust_remote_code": True}},
 }
 
@@ -116,7 +123,9 @@ def test_a_key_is_sent_only_where_the_user_says_so(tmp_path, monkeypatch, capsys
         {"sampler": {"name": "vllm", "model": "m", "dtype": "float32", "chat_template_kwargs": {"think": False}}},
         {"sampler": {"name": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m"}},
         *({"procedure": name} for name in PROCEDURES),
-        *({"screen": {"predictor": {"name": name, "model": "m"}}} for name in PREDICTORS),
+        *({"screen": {"predictor": name}} for name in PREDICTORS),
+        {"screen": {"predictor": {"name": "world", "model": "m"}}},
+        {"sampler": {"name": "model", "model": "m", "generate_kwargs": {"repetition_penalty": 1.1}}},
         {"screen": {"tolerance": 0.2}},
     ],
     ids=str,

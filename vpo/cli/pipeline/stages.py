@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from vpo.yaml_file import Schema, schema_of
+from vpo.yaml_file import Schema, ruled, schema_of
 
 # Stage -> stages whose result it reads, where there are such.
 READS: dict[str, tuple[str, ...]] = {
@@ -251,8 +251,9 @@ _TEXT: Schema = {"type": "string", "minLength": 1}
 
 
 def _joined(first: Schema, second: Schema) -> Schema:
-    """The first's keys and the second's; what the first requires is required."""
-    return {**first, "properties": {**first["properties"], **second["properties"]}}
+    """The first's keys and the second's, whose rules hold; what the first requires is required."""
+    joined = {**first, "properties": {**first["properties"], **second["properties"]}}
+    return ruled(joined, second.get("allOf", ()))
 
 
 def _part_of(schema: Schema) -> Schema:

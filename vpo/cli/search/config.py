@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from vpo.yaml_file import Schema, check, mistakes, read_yaml, schema_of, schema_of_arguments
+from vpo.yaml_file import Schema, check, mistakes, read_yaml, ruled, schema_of, schema_of_arguments
 
 LEDGER = "ledger.jsonl"
 CONFIG = "search.yaml"
@@ -63,11 +63,14 @@ class SearchConfig:
 
 _NAMED = ("problem", "sampler", "procedure")
 _NAME: Schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
-_PART: Schema = {"anyOf": [{"type": "string"}, _NAME]}
 
 
-def search_schema() -> Schema:
-    """JSON schema of the file; options of parts with a name are left to the parts."""
+def search_schema(content: Mapping[str, Any] | None = None) -> Schema:
+    """JSON schema of the file.
+
+    Args:
+        content: A file's: of parts with a name, the options of those that it names are enough. None for all.
+    """
     from search.budget import Budget
     from search.cascade import Cascade
     from search.records import Sampling
@@ -75,14 +78,31 @@ def search_schema() -> Schema:
     from search.screening.rules import Screening
 
     parts: dict[str, Schema] = {
-        **dict.fromkeys(_NAMED, _PART),
+        **{name: _part(name, content) for name in _NAMED},
         "budget": schema_of(Budget),
         "sampling": schema_of(Sampling),
         "cascade": _or_nothing(schema_of_arguments(Cascade, leave_out=["problem"])),
-        "screen": schema_of(Screening, leave_out=["options"], own={"predictor": _PART}),
+        "screen": schema_of(Screening, leave_out=["options"], own={"predictor": _part("predictor", content)}),
         "retry": schema_of(Backoff),
     }
     return schema_of(SearchConfig, own=parts)
+
+
+def _part(part: str, content: Mapping[str, Any] | None) -> Schema:
+    """A name alone, or a mapping of a name and its options."""
+    from vpo.cli.search.options import part_rules
+
+    names = None if content is None else [*_names(content.get(part)), *_names(content.get("screen"), part)]
+    return {"anyOf": [{"type": "string"}, ruled(_NAME, part_rules(part, names))]}
+
+
+def _names(part: Any, key: str = "name") -> Iterator[str]:
+    """Names in a mapping, or in one under a key of it."""
+    found = part.get(key) if isinstance(part, dict) else None
+    if isinstance(found, str):
+        yield found
+    elif isinstance(found, dict):
+        yield from _names(found)
 
 
 def _or_nothing(schema: Schema) -> Schema:
@@ -102,13 +122,13 @@ def read_config(path: Path) -> SearchConfig:
             f"there is no file {path}: expected a YAML file with problem, sampler, procedure, budget, out."
         )
     file = read_yaml(path)
-    check(file, search_schema())
+    check(file, search_schema(file.content))
     return _made(file.content)
 
 
 def parse_config(content: Mapping[str, Any], where: str) -> SearchConfig:
     """The search that plain values describe; see `read_config`."""
-    if wrong := mistakes(dict(content), search_schema(), lambda place: where):
+    if wrong := mistakes(dict(content), search_schema(content), lambda place: where):
         raise ValueError("\n".join(wrong))
     return _made(content)
 
