@@ -88,6 +88,7 @@ def warm_start(seed: int, sizes: Sizes, folder: Path) -> tuple[Path, float]:
     longest = max(map(len, texts))
     ids = torch.tensor([text + [tokenizer.pad_token_id] * (longest - len(text)) for text in texts])
     mask = torch.tensor([[1] * len(text) + [0] * (longest - len(text)) for text in texts])
+    # Prompts count too, as when the figures were measured; a completion_mask would leave them out
     result = calibrate(model, [{"input_ids": ids, "attention_mask": mask}], sizes.target_kl, CAP)
     model.save_pretrained(start)
     tokenizer.save_pretrained(start)

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from rich.table import Table
 
 from vpo.cli.console import Console, text_column
+from vpo.cli.lessons import holds_lessons, lesson_batches, read_lessons
 from vpo.cli.models import load_model, require_tokenizer
 from vpo.cli.texts import read_texts, token_batches
 
@@ -27,7 +28,7 @@ def run_calibrate(
 
     Args:
         model: Folder or hub name.
-        text: File with held-out text.
+        text: File with held-out text, or with rows of prompts and completions, of which the completions count.
         target_kl: Nats a token.
         cap: Most loops.
         tols: Tolerances; None for the usual ones.
@@ -44,11 +45,21 @@ def run_calibrate(
     """
     if save and not Path(model).is_dir():
         raise ValueError(f"--save writes into the model's folder, but {model} is none: download the model first.")
-    texts = read_texts(text)
+    lessons = read_lessons(text) if holds_lessons(text) else None
+    texts = read_texts(text) if lessons is None else []
     from vpo.looped.calibrate import TOLERANCES, calibrate
 
     looped, tokenizer = load_model(model), require_tokenizer(model)
-    batches = token_batches(texts, tokenizer, length, batch_size, max_tokens)
+    long = 0
+    if lessons is None:
+        batches = token_batches(texts, tokenizer, length, batch_size, max_tokens)
+    else:
+        batches, long = lesson_batches(lessons, tokenizer, length, batch_size, max_tokens)
+        if not batches:
+            raise ValueError(
+                f"{text} has {len(lessons)} rows, and the prompts of {long} alone have {length} tokens or more: "
+                "expected completions after them. Raise --length, and --max-tokens with it."
+            )
     grid = sorted(set(tols or TOLERANCES))
     columns = (text_column("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -61,9 +72,11 @@ def run_calibrate(
         table.add_row(*cells, "chosen" if chosen else "", style="bold" if chosen else None)
     console = Console()
     console.print(table)
+    of = "sequences" if lessons is None else "completions, whose predictions alone count"
     console.print(
-        f"Measured on {found.num_tokens} tokens of {found.num_sequences} sequences; ± is the standard error over "
-        f"sequences. The largest tolerance within {target_kl:g} nats is {found.tol:g}."
+        f"Measured on {found.num_tokens} tokens of {found.num_sequences} {of}; ± is the standard error over sequences. "
+        + (f"{long} rows were left out, as their prompts alone have {length} tokens. " if long else "")
+        + f"The largest tolerance within {target_kl:g} nats is {found.tol:g}."
     )
     if save:
         looped.depth_policy = found.policy  # goes into the configuration as well

@@ -22,7 +22,12 @@ def _depth() -> None:
 def calibrate(
     model: Annotated[str, typer.Argument(help="A looped model: folder or hub name.")],
     text: Annotated[
-        Path, typer.Option(help="Held-out text: .jsonl with 'text', or texts that blank lines separate.", exists=True)
+        Path,
+        typer.Option(
+            help="Held-out text: .jsonl with 'text', or texts that blank lines separate; or .jsonl with 'prompt' and "
+            "'completion', of which what completions predict counts.",
+            exists=True,
+        ),
     ],
     target_kl: Annotated[float, typer.Option(help="KL to the full depth that is allowed, nats a token.")] = 0.01,
     cap: Annotated[int, typer.Option(help="Most loops.")] = 4,

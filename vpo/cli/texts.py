@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,20 +25,30 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Raises:
         ValueError: A row is no JSON object with a text, there is no text at all, or it is not UTF-8.
     """
-    try:
-        content = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 ({error}): expected a file of texts. Save it in UTF-8.") from error
     if path.suffix == ".jsonl":
-        # Not splitlines: JSON may hold U+2028 and its like as they are, and they end no row.
-        lines = enumerate(content.split("\n"), 1)
-        rows = [_row(path, number, line) for number, line in lines if line.strip()]
+        rows = [_with_text(path, number, row) for number, row in json_rows(path)]
     else:
-        rows = [{"text": text} for text in content.split("\n\n")]
+        rows = [{"text": text} for text in _content(path).split("\n\n")]
     rows = [{**row, "text": row["text"].strip()} for row in rows if row["text"].strip()]
     if not rows:
         raise ValueError(f"{path} holds no text: expected texts that blank lines separate, or .jsonl rows with 'text'.")
     return rows
+
+
+def json_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Line numbers, from 1, and what stands in the lines of a ``.jsonl``, whatever it is; empty lines are passed by.
+
+    Raises:
+        ValueError: A line is no JSON, or the file is not UTF-8.
+    """
+    # Not splitlines: JSON may hold U+2028 and its like as they are, and they end no row.
+    for number, line in enumerate(_content(path).split("\n"), 1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                message = f"{path}, line {number} is not JSON ({error}): expected one object a line."
+                raise ValueError(message) from error
 
 
 def token_batches(
@@ -55,8 +66,6 @@ def token_batches(
     Returns:
         Batches with ``input_ids`` and ``attention_mask``, sequences of like length together.
     """
-    import torch
-
     sequences: list[list[int]] = []
     room = max_tokens
     for text in texts:
@@ -64,21 +73,27 @@ def token_batches(
         room -= len(ids)
         sequences += [ids[start : start + length] for start in range(0, len(ids), length)]
     sequences.sort(key=len)
-    batches = []
-    for start in range(0, len(sequences), batch_size):
-        rows = sequences[start : start + batch_size]
-        ids, mask = torch.zeros(2, len(rows), max(map(len, rows)), dtype=torch.long)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)], mask[i, : len(row)] = torch.tensor(row), 1
-        batches.append({"input_ids": ids, "attention_mask": mask})
-    return batches
+    return [padded(sequences[start : start + batch_size]) for start in range(0, len(sequences), batch_size)]
 
 
-def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+def padded(rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+    """``input_ids`` and ``attention_mask`` (B, T) of sequences, padded on the right with 0."""
+    import torch
+
+    ids, mask = torch.zeros(2, len(rows), max(map(len, rows)), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)], mask[i, : len(row)] = torch.tensor(row), 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def _content(path: Path) -> str:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}, line {number} is not JSON ({error}): expected one object a line.") from error
+        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 ({error}): expected a file of texts. Save it in UTF-8.") from error
+
+
+def _with_text(path: Path, number: int, row: Any) -> dict[str, Any]:
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise ValueError(f"{path}, line {number} has no field 'text': expected one in every row.")
     return row

@@ -4,7 +4,11 @@ A tolerance of the latent state says little about the output. Here the adaptive 
 every tolerance of a grid, and its next-token distributions are compared with those of the full depth, by
 KL(p_exit || p_cap) in nats a token. The largest tolerance within the target is chosen.
 
-Shape letters: B sequences, T tokens, N real tokens, H width, V vocabulary.
+What counts are the positions whose next-token distribution is read: of a plain text all of them, of a prompt and its
+completion those that predict a token of the completion, from the prompt's last token on. The others run as well, as
+what follows attends to them; what they would predict is nobody's concern, and there may be many more of them.
+
+Shape letters: B sequences, T tokens, N positions that count, H width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ class CalibrationRow:
 
     Args:
         tol: The tolerance.
-        mean_depth: Loops a token.
+        mean_depth: Loops a token, of those that count, as in all that follows.
         share_at_cap: Share of tokens that the cap stopped before they had settled.
         kl: Mean of KL(p_exit || p_cap) over tokens, in nats.
         kl_se: Its standard error with sequences as the sampling unit, for tokens of one text are not independent; NaN
@@ -56,7 +60,7 @@ class Calibration:
         policy: The policy with this tolerance: ``model.depth_policy = calibration.policy``.
         target_kl: Nats a token that were allowed.
         curve: One row a tolerance, ascending.
-        num_tokens: Tokens measured on.
+        num_tokens: Tokens measured on, those that count.
         num_sequences: Sequences they are from.
     """
 
@@ -81,7 +85,8 @@ def calibrate(
 
     Args:
         model: A looped model; its own depth policy is left as it is.
-        batches: Held-out text, tokenized. Padding does not count.
+        batches: Held-out text, tokenized. Padding does not count. With a ``completion_mask`` (B, T), 1 on the tokens of
+            completions, predictions of those tokens count alone; see the module.
         target_kl: Nats a token, above 0; 0.01 is hard to see in samples.
         cap: Most loops, of the policy and of the depth it is compared with.
         policy: The rule to calibrate, with a field ``tol``; by default ``FixedPoint()``.
@@ -104,11 +109,15 @@ def calibrate(
     try:
         for batch in batches:
             ids, mask = split_batch(batch, model.device)
-            _measure(looped, ids, mask, cap, policies, sums, progress or (lambda: None))
+            counts = _counts(batch, ids, mask)
+            _measure(looped, ids, mask, counts, cap, policies, sums, progress or (lambda: None))
     finally:
         model.train(was_training)
     if not sums[0].lengths:
-        raise ValueError("the batches hold no token: expected held-out text. Check the file and the attention mask.")
+        raise ValueError(
+            "the batches hold no token that counts: expected held-out text, or completions behind their prompts. Check "
+            "the file, the attention mask and the completion mask."
+        )
     curve = tuple(each.row(policy.tol) for each, policy in zip(sums, policies, strict=True))
     within = [i for i, row in enumerate(curve) if row.kl <= target_kl]
     if not within:
@@ -160,15 +169,38 @@ def _policies(template: Any, cap: int, tols: Sequence[float], target_kl: float) 
     return [replace(template, tol=tol, cap=cap) for tol in sorted(set(tols))]
 
 
+def _counts(batch: Batch, ids: Tensor, mask: Tensor) -> Tensor:
+    """(B, T) bool, the positions whose next-token distribution is read."""
+    given = None if isinstance(batch, Tensor) else batch.get("completion_mask")
+    if given is None:
+        return mask
+    completion = torch.as_tensor(given, device=ids.device).bool()
+    if completion.shape != ids.shape:
+        raise ValueError(
+            f"a batch has input_ids of shape {tuple(ids.shape)} and a completion_mask of {tuple(completion.shape)}: "
+            "expected the same (B, T) for both, 1 on tokens of completions."
+        )
+    counts = torch.zeros_like(mask)
+    counts[:, :-1] = (completion & mask)[:, 1:]  # a token is predicted at the one before it
+    return counts & mask
+
+
 @torch.no_grad()
 def _measure(
-    model: Any, ids: Tensor, mask: Tensor, cap: int, policies: list[Any], sums: list[_Sums], done: Callable[[], None]
+    model: Any,
+    ids: Tensor,
+    mask: Tensor,
+    counts: Tensor,
+    cap: int,
+    policies: list[Any],
+    sums: list[_Sums],
+    done: Callable[[], None],
 ) -> None:
-    """Run one batch at full depth and under every policy, and add up."""
-    rows = mask.sum(1).nonzero().squeeze(1)  # a row of nothing but padding is no sequence
+    """Run one batch at full depth and under every policy, and add up what counts."""
+    rows = counts.sum(1).nonzero().squeeze(1)  # a row of nothing but padding is no sequence
     if not len(rows):
         return
-    ids, mask = ids[rows], mask[rows]
+    ids, mask, counts = ids[rows], mask[rows], counts[rows]
     inputs = {"input_ids": ids, "attention_mask": mask.long(), "use_cache": False}
     head = model.get_output_embeddings()
 
@@ -177,14 +209,14 @@ def _measure(
         done()
         return output
 
-    full = run(FixedDepth(cap)).last_hidden_state[mask]  # (N, H)
-    owner = torch.arange(len(ids), device=ids.device).unsqueeze(1).expand_as(ids)[mask]
+    full = run(FixedDepth(cap)).last_hidden_state[counts]  # (N, H)
+    owner = torch.arange(len(ids), device=ids.device).unsqueeze(1).expand_as(ids)[counts]
     exits = []
     for policy, total in zip(policies, sums, strict=True):
         output = run(policy)
-        exits.append(output.last_hidden_state[mask])
-        total.loops += int(output.loop_depths[mask].sum())
-        total.capped += int((output.loop_reasons[mask] == HaltReason.CAP).sum())
+        exits.append(output.last_hidden_state[counts])
+        total.loops += int(output.loop_depths[counts].sum())
+        total.capped += int((output.loop_reasons[counts] == HaltReason.CAP).sum())
     divergences = torch.zeros(len(policies), len(ids), dtype=torch.float64, device=ids.device)
     step = max(1, _CHUNK // head.weight.shape[0])
     for start in range(0, len(full), step):
@@ -196,4 +228,4 @@ def _measure(
             divergences[i].index_add_(0, owner[part], kl.double())
     for total, per_sequence in zip(sums, divergences.tolist(), strict=True):
         total.divergences += per_sequence
-        total.lengths += mask.sum(1).tolist()
+        total.lengths += counts.sum(1).tolist()

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from vpo.cli import app as cli
+from vpo.cli.lessons import lesson_batches
 from vpo.cli.texts import read_rows, read_texts, token_batches
 from vpo.looped import FixedDepth, FixedPoint
 from vpo.tasks.word_tokenizer import word_tokenizer
@@ -203,6 +204,51 @@ def test_calibrate_saves_the_policy_and_leaves_the_weights(looped, text, capsys)
     assert model.config.architectures == ["LoopedForCausalLM"]
     assert all(torch.equal(value, before[name]) for name, value in weights(looped).items())
     assert "Saved FixedPoint(tol=0.5, cap=3" in said(capsys)
+
+
+def test_calibrate_counts_completions_of_prompts_alone(looped, tmp_path, capsys):
+    path = tmp_path / "pairs.jsonl"
+    rows = [
+        {"prompt": "go red now blue", "completion": "two one"},
+        {"prompt": "now", "completion": "red red red", "id": 3},
+        {"prompt": "go go go go go go", "completion": "now"},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ("--target-kl", 10, "--cap", 3, "--tol", 0.4, "--length", 6)
+    assert run("depth", "calibrate", looped, "--text", path, *options) == 0
+    printed = said(capsys)
+    # 4 + 2 words, of which 2 are predicted and the end is cut off; 1 + 3, and the end
+    assert "Measured on 6 tokens of 2 completions, whose predictions alone count" in printed
+    assert "1 rows were left out, as their prompts alone have 6 tokens" in printed
+    assert run("depth", "calibrate", looped, "--text", path, "--length", 1) == 1
+    assert "the prompts of 3 alone have 1 tokens or more: expected completions" in said_err(capsys)
+    path.write_text(json.dumps(rows[0]) + "\n" + json.dumps({"prompt": "go"}) + "\n")
+    assert run("depth", "calibrate", looped, "--text", path) == 1
+    assert "line 2 has no prompt and completion: expected both in every row" in said_err(capsys)
+
+
+def said_err(capsys) -> str:
+    return " ".join(capsys.readouterr().err.split())
+
+
+def test_lessons_are_tokenized_as_in_training_and_say_whose_token_each_is():
+    tokenizer = word_tokenizer(WORDS)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}now {{ m.content }} two{% else %}{{ m.content }} "
+        "{% endif %}{% endfor %}{% if add_generation_prompt %}now {% endif %}"
+    )
+    user, answer = [{"role": "user", "content": "go red"}], [{"role": "assistant", "content": "blue"}]
+    lessons = [("go red now", "blue two"), (user, answer), (user, "blue two"), ("go red now", answer)]
+    batches, long = lesson_batches(lessons, tokenizer, length=20, batch_size=3, max_tokens=100)
+    assert long == 0 and [len(batch["input_ids"]) for batch in batches] == [3, 1]
+    for batch in batches:
+        for ids, mask, theirs in zip(
+            *(batch[n] for n in ("input_ids", "attention_mask", "completion_mask")), strict=True
+        ):
+            text = tokenizer.convert_ids_to_tokens(ids[mask.bool()].tolist())
+            completion = tokenizer.convert_ids_to_tokens(ids[theirs.bool()].tolist())
+            assert text[-len(completion) :] == completion and completion[0] == "blue"
+            assert [each for each in text if each in WORDS][:3] == ["go", "red", "now"]
 
 
 def test_calibrate_says_what_was_wrong(looped, pretrained, text, tmp_path, capsys):

@@ -74,7 +74,10 @@ def test_predictor_has_its_options_beside_its_name():
         ({"options": {}}, "there is no setting 'screen.options': expected"),
         ({"predictor": {"most": 3}}, "screen.predictor lacks name: expected a value"),
         ({"predictor": "fish"}, "there is no predictor 'fish': expected one of text, world"),
-        ({"predictor": {"name": "text", "depth": 3}}, "there is no setting 'screen.predictor.depth': expected name or most."),
+        (
+            {"predictor": {"name": "text", "depth": 3}},
+            "there is no setting 'screen.predictor.depth': expected name or most.",
+        ),
     ],
 )
 def test_mistakes_under_screen_are_named_before_there_is_a_folder(tmp_path, capsys, screen, message):

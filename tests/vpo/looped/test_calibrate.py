@@ -109,6 +109,85 @@ def test_padding_batches_and_chunks_change_nothing(lengths, side, chunk, empty_r
         assert one.kl_se == pytest.approx(other.kl_se, rel=1e-3, abs=1e-6, nan_ok=True)
 
 
+@torch.no_grad()
+def test_of_prompt_and_completion_those_positions_count_that_predict_the_completion():
+    model, ids = build(), tokens(3, 10)
+    starts = (4, 1, 9)  # of the completions; the last one is a single token
+    mask = torch.tensor([[int(t >= start) for t in range(10)] for start in starts])
+    found = calibrate(model, [{"input_ids": ids, "completion_mask": mask}], 100.0, cap=5, tols=TOLS)
+    for row in found.curve:
+        divergences, depths, capped = [], [], 0
+        for sequence, start in zip(ids, starts, strict=True):
+            exit_, cap = (
+                model(sequence[None], depth_policy=FixedPoint(tol=row.tol, cap=5)),
+                model(sequence[None], num_loops=5),
+            )
+            p, q = exit_.logits.log_softmax(-1)[0], cap.logits.log_softmax(-1)[0]
+            places = range(start - 1, 9)  # what follows the last token is no completion's
+            divergences += [float((p[t].exp() * (p[t] - q[t])).sum()) for t in places]
+            depths += [int(exit_.loop_depths[0, t]) for t in places]
+            capped += sum(int(exit_.loop_reasons[0, t] == 0) for t in places)
+        assert len(divergences) == found.num_tokens == 6 + 9 + 1 and found.num_sequences == 3
+        assert row.kl == pytest.approx(sum(divergences) / len(divergences), rel=1e-4, abs=1e-7)
+        assert row.mean_depth == pytest.approx(sum(depths) / len(depths))
+        assert row.share_at_cap == pytest.approx(capped / len(depths))
+
+
+def test_what_prompts_would_predict_does_not_move_the_tolerance():
+    """Prompts whose outputs change most, and completions whose outputs hardly do."""
+    model, ids = build(), tokens(6, 12)
+    with torch.no_grad():
+        p = model(ids, depth_policy=FixedPoint(tol=TOLS[-1])).logits.log_softmax(-1)
+        q = model(ids, num_loops=4).logits.log_softmax(-1)
+    kl = (p.exp() * (p - q)).sum(-1)
+    calm = torch.zeros_like(ids)
+    place = kl[:, :-1].argmin(1) + 1  # the token that the calmest position predicts
+    calm[torch.arange(6), place] = 1
+    target = float(kl[torch.arange(6), place - 1].mean()) * 1.01 + 1e-6
+    assert calibrate(model, [{"input_ids": ids, "completion_mask": calm}], target, tols=TOLS).tol == TOLS[-1]
+    try:
+        assert calibrate(model, [ids], target, tols=TOLS).tol < TOLS[-1]
+    except ValueError as none:
+        assert "no tolerance keeps" in str(none)  # so strict is nobody with all the prompts
+
+
+@given(
+    starts=st.lists(st.integers(1, 6), min_size=2, max_size=4), side=st.sampled_from(["left", "right"]),
+    chunk=st.sampled_from([1, 1 << 24]),
+)  # fmt: skip
+@settings(max_examples=10, deadline=None)
+def test_padding_and_batches_change_nothing_of_completions(starts, side, chunk):
+    model, length = build(), 7
+    rows = [tokens(1, length - i % 2, seed=i) for i in range(len(starts))]
+    masks = [
+        (torch.arange(row.shape[1]) >= min(start, row.shape[1] - 1)).long()[None]
+        for row, start in zip(rows, starts, strict=True)
+    ]
+    alone = [{"input_ids": row, "completion_mask": mask} for row, mask in zip(rows, masks, strict=True)]
+    batch = {name: torch.zeros(len(rows), length, dtype=torch.long) for name in ("input_ids", "attention_mask")}
+    batch["completion_mask"] = torch.ones(len(rows), length, dtype=torch.long)  # of padding it is not asked
+    for i, (row, mask) in enumerate(zip(rows, masks, strict=True)):
+        where = slice(0, row.shape[1]) if side == "right" else slice(length - row.shape[1], length)
+        batch["input_ids"][i, where], batch["attention_mask"][i, where] = row[0], 1
+        batch["completion_mask"][i, where] = mask[0]
+    plain = calibrate(model, alone, 100.0, tols=[0.2, 0.4])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibrate_module, "_CHUNK", chunk)
+        packed = calibrate(model, [batch], 100.0, tols=[0.2, 0.4])
+    assert (packed.num_tokens, packed.num_sequences) == (plain.num_tokens, plain.num_sequences)
+    for one, other in zip(plain.curve, packed.curve, strict=True):
+        assert one.mean_depth == other.mean_depth
+        assert one.kl == pytest.approx(other.kl, rel=1e-3, abs=1e-6)
+
+
+def test_a_completion_mask_of_another_shape_or_without_a_completion_is_refused():
+    batch = {"input_ids": tokens(2, 5), "completion_mask": torch.ones(2, 4)}
+    with pytest.raises(ValueError, match=r"a completion_mask of \(2, 4\): expected the same"):
+        calibrate(build(), [batch], 1.0)
+    with pytest.raises(ValueError, match="hold no token that counts"):
+        calibrate(build(), [{**batch, "completion_mask": torch.zeros(2, 5)}], 1.0)
+
+
 def test_a_single_sequence_has_no_standard_error():
     assert math.isnan(calibrate(build(), [tokens(1, 9)], 100.0).curve[0].kl_se)
 
