@@ -60,7 +60,15 @@ def records(*documents: Any, most: int = 3) -> st.SearchStrategy[bytes]:
 
 def _search_lines() -> st.SearchStrategy[tuple[bytes, str]]:
     commands = st.sampled_from(
-        ["show", "show -p 0 --best", "show -p 0 --id 0", "resume", "replay", "replay --evaluate", "runs"]
+        [
+            "show",
+            "show -p 0 --best",
+            "show -p 0 --id 0",
+            "resume --trust",
+            "replay --trust",
+            "replay --trust --evaluate",
+            "runs",
+        ]
     )
     return st.tuples(records(*_ledger()[0]), commands)
 
