@@ -10,6 +10,7 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -73,6 +74,10 @@ class RecipeParser(TrlParser):
     are put together.
     """
 
+    def __init__(self, kinds: Iterable[type], **options: Any) -> None:
+        # A flag cut short is refused like any misspelt one: what it is short for changes with the settings there are
+        super().__init__(kinds, allow_abbrev=False, **options)
+
     def parse_args_and_config(self, args: Iterable[str] | None = None, *rest: Any, **options: Any) -> tuple[Any, ...]:
         """As TRL's; see the class."""
         words = list(sys.argv[1:] if args is None else args)
@@ -85,10 +90,10 @@ class RecipeParser(TrlParser):
         except NoSuchOptionError:
             raise  # of the command line, not of the file
         except ValueError as error:
-            raise file.placed(_said_plainly(error)) from error
+            raise _placed(file, words, _said_plainly(error)) from error
         # The settings' own checks, TRL's and those of transformers, stumble over values that go together with no other
         except (TypeError, KeyError, IndexError, AttributeError, OverflowError, OSError) as error:
-            raise file.placed(ValueError(f"{type(error).__name__}: {error}")) from error
+            raise _placed(file, words, ValueError(f"{type(error).__name__}: {error}")) from error
 
     def check(self, file: YamlFile) -> None:
         """Refuse a recipe that no settings can be made of.
@@ -104,12 +109,15 @@ class RecipeParser(TrlParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's; a flag that does not exist is refused here, with the one that was meant."""
         found, unknown = super().parse_known_args(args, namespace)
-        for word in unknown:
+        for word in sorted(unknown, key=lambda word: not word.startswith("--")):
             if word.startswith("--"):
                 name = word.partition("=")[0]
                 near = difflib.get_close_matches(name, self._option_string_actions, n=1)
                 hint = f"did you mean {near[0]}?" if near else "expected a field of the recipe's settings; see --help."
                 raise NoSuchOptionError(f"there is no option {name}: {hint}")
+            raise NoSuchOptionError(
+                f"{word!r} belongs to no option: expected settings as --learning_rate 2e-6 after the recipe."
+            )
         return found, unknown
 
     def error(self, message: str) -> NoReturn:
@@ -137,6 +145,16 @@ def _check_variable(name: object, where: str) -> None:
             f"{where}: env sets {name}, by which processes are made to load code: expected settings alone. Export it "
             "in your shell if you mean it."
         )
+
+
+def _placed(file: YamlFile, words: Sequence[str], error: ValueError) -> ValueError:
+    """The error with the lines of the keys that it names; a key that a flag set is not where the file has it."""
+    flags = {word.partition("=")[0] for word in words if word.startswith("--")}
+    given = {flag.removeprefix("--").replace("-", "_") for flag in flags}
+    lines = {place: line for place, line in file.lines.items() if place[0] not in given}
+    placed = replace(file, lines=lines).placed(error)
+    named = [name for name in sorted(given) if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", str(error))]
+    return ValueError(f"{placed} (Set by flags: {', '.join(named)}.)") if named else placed
 
 
 def _said_plainly(error: ValueError) -> ValueError:

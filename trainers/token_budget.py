@@ -13,6 +13,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import get_last_checkpoint
 
+from trainers.given_checks import check_resume
+
 
 class StopsAtBudget:
     """Mixin of a trainer with a ``token_budget``: resumed when the budget is spent already, it takes no further step.
@@ -23,8 +25,13 @@ class StopsAtBudget:
     token_budget: TokenBudget
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
-        """As ``Trainer.train``."""
+        """As ``Trainer.train``.
+
+        Raises:
+            ValueError: There is no such checkpoint.
+        """
         args = self.args  # type: ignore[attr-defined]
+        check_resume(resume_from_checkpoint, args.output_dir)
         checkpoint = resume_from_checkpoint
         if checkpoint is True:
             checkpoint = get_last_checkpoint(args.output_dir) or True

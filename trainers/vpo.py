@@ -11,10 +11,8 @@ and ``DatasetMixtureConfig``; flags go before it.
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -22,14 +20,14 @@ from typing import Any, Literal
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments
 
 from trainers.end_with import end_with
+from trainers.given_checks import check_resume
+from trainers.recipe_data import recipe_data, short_enough
 from trainers.recipe_file import RecipeParser
 from trainers.trackers import no_timings_in_trackio
 from trainers.vpo_config import VPOConfig
 from vpo.model_folder import check_model
 
 RUNNER = "VPO_RUNNER_PID"  # set by what starts many runs: a run ends with it
-
-_TRL_REWARDS = ("accuracy_reward", "reasoning_accuracy_reward", "think_format_reward", "get_soft_overlong_punishment")
 
 
 @dataclass
@@ -99,9 +97,11 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
         args.max_steps, args.save_strategy, args.report_to, args.logging_steps = 1, "no", [], 1
         args.log_rollouts = args.push_to_hub = args.log_completions = False
         args.resume_from_checkpoint, script.evaluate = None, "no"
-    train, evaluation, reward_funcs = _data(script, args, mixture)
+    if script.evaluate != "only":
+        check_resume(args.resume_from_checkpoint, args.output_dir)
+    train, evaluation, reward_funcs = recipe_data(script, args, mixture)
     if script.max_prompt_tokens is not None:
-        train = _short_enough(train, script.max_prompt_tokens, args, model)
+        train = short_enough(train, script.max_prompt_tokens, args, model)
     args.model_init_kwargs = {
         "revision": model.model_revision,
         "attn_implementation": model.attn_implementation,
@@ -168,105 +168,6 @@ def _evaluate(trainer: Any) -> None:
         path = os.path.join(trainer.args.output_dir, "evaluation.json")
         with open(path, "w", encoding="utf-8") as file:
             json.dump({"components": components, "w_star": w_star}, file)
-
-
-def _data(script: VPOScriptArguments, args: VPOConfig, mixture: DatasetMixtureConfig) -> tuple[Any, Any, list[Any]]:
-    """Training rows, evaluation rows or None, and reward functions."""
-    evaluates = args.eval_strategy != "no" or script.evaluate != "no"
-    if script.task:
-        if script.dataset_name or mixture.datasets or script.reward_funcs:
-            raise ValueError(
-                f"task {script.task!r} beside a dataset or reward_funcs: a task brings both. Leave one of them out."
-            )
-        from vpo.tasks import get_task
-
-        task = get_task(script.task, **_json(script.task_options))
-        if args.answer_tag == "answer":  # not chosen: the tag that the task's prompts speak of
-            args.answer_tag = getattr(task, "tag", args.answer_tag)
-        if args.component_weights is None and args.reward_weights is None and len(set(task.w_star)) > 1:
-            args.component_weights = list(task.w_star)
-        rows = args.generation_batch_size if script.dry_run else script.task_rows
-        train = task.dataset("train", rows, args.num_answers)
-        test = task.dataset("test", script.task_eval_rows, args.num_answers) if evaluates else None
-        return train, _numbered(test, script), list(task.reward_funcs)
-    if not script.reward_funcs:
-        raise ValueError("there is no reward: set reward_funcs, as [my_rewards.correct, my_rewards.short], or a task.")
-    if mixture.datasets:
-        from trl import get_dataset
-
-        data = get_dataset(mixture)
-    elif script.dataset_name:
-        from datasets import load_dataset
-
-        data = load_dataset(script.dataset_name, name=script.dataset_config, streaming=script.dataset_streaming)
-    else:
-        raise ValueError("there is nothing to train on: set dataset_name, datasets, or a task.")
-    test = data[script.dataset_test_split] if evaluates else None
-    given: Any = script.reward_funcs  # a recipe may name a single one without a list
-    names = [given] if isinstance(given, str) else given
-    return data[script.dataset_train_split], _numbered(test, script), [_reward(name) for name in names]
-
-
-def _numbered(test: Any, script: VPOScriptArguments) -> Any:
-    """The test prompts that are asked, with a number each: policies are compared on the same one, however it is put."""
-    if test is None or script.evaluate == "no" or not hasattr(test, "select"):
-        return test
-    test = test.select(range(min(len(test), script.task_eval_rows)))
-    return test.add_column("prompt_number", range(len(test)))
-
-
-def _short_enough(rows: Any, most: int, args: VPOConfig, model: ModelConfig) -> Any:
-    """Rows whose prompt, as the policy will see it, has at most ``most`` tokens."""
-    if not hasattr(rows, "select"):
-        raise ValueError("max_prompt_tokens cannot count the rows of a streamed dataset: leave one of the two out.")
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model.model_name_or_path, revision=model.model_revision)
-    answers = args.build_answer_format()
-
-    def length(prompt: Any) -> int:
-        prompt = answers.ask(prompt) if args.ask_for_answers else prompt
-        if not isinstance(prompt, str):
-            prompt = tokenizer.apply_chat_template(
-                prompt, add_generation_prompt=True, tokenize=False, **(args.chat_template_kwargs or {})
-            )
-        return len(tokenizer(prompt)["input_ids"])
-
-    kept = [i for i, prompt in enumerate(rows["prompt"]) if length(prompt) <= most]
-    if not kept:
-        raise ValueError(f"no prompt has {most} tokens or fewer: raise max_prompt_tokens.")
-    if len(kept) < len(rows) and args.process_index == 0:
-        print(f"left out {len(rows) - len(kept)} of {len(rows)} prompts: more than {most} tokens", flush=True)
-    return rows.select(kept)
-
-
-def _reward(name: str) -> Any:
-    """A reward function by TRL's name for it or by its dotted path, or a reward model's id."""
-    if name in _TRL_REWARDS:
-        import trl.rewards
-
-        found = getattr(trl.rewards, name)
-        return found(max_completion_len=1280, soft_punish_cache=256) if name.startswith("get_") else found
-    if "/" in name:
-        return name  # a model id or a folder: the trainer loads it
-    module, _, function = name.rpartition(".")
-    if not module:
-        raise ValueError(
-            f"there is no reward function {name!r}: expected one of {', '.join(_TRL_REWARDS)}, or a dotted path such "
-            "as my_rewards.short."
-        )
-    sys.path.insert(0, os.getcwd())
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"reward function {name!r} cannot be imported from {os.getcwd()}: {error}.") from error
-
-
-def _json(value: dict[str, Any] | str | None) -> dict[str, Any]:
-    options = json.loads(value) if isinstance(value, str) else value or {}
-    if not isinstance(options, dict):
-        raise ValueError(f"task_options is {value!r}: expected a JSON object.")
-    return options
 
 
 def _summary(trainer: Any) -> str:

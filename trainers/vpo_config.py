@@ -138,6 +138,11 @@ class VPOConfig(GRPOConfig):
             raise ValueError(f"depth_training is {self.depth_training!r}: expected 'replay', 'fixed', 'live' or 'sum'.")
         if self.depth_drift_rows < 0:
             raise ValueError(f"depth_drift_rows is {self.depth_drift_rows}: expected 0 (do not measure) or more.")
+        if self.max_completion_length is not None and self.max_completion_length < 1:
+            raise ValueError(
+                f"max_completion_length is {self.max_completion_length}: expected 1 or more tokens, room for all "
+                f"{self.num_answers} answers of a completion."
+            )
         if self.num_weightings < 1:
             raise ValueError(f"num_weightings is {self.num_weightings}: expected 1 or more (the paper uses 100).")
         self.build_answer_format()

@@ -27,6 +27,7 @@ from trainers.depth_replay import DepthReplay
 from trainers.diversity_inputs import answer_labels, mean_logps
 from trainers.evaluation import evaluation_metrics
 from trainers.exact_resume import ExactResume
+from trainers.given_checks import check_given
 from trainers.model_cards import ModelCards
 from trainers.payment import Paid, Payment, deployment_weights
 from trainers.reward_models import RewardModel, with_reward_models
@@ -62,7 +63,8 @@ class VPOTrainer(ModelCards, DepthReplay, ExactResume, StopsAtBudget, GRPOTraine
         **kwargs: Everything else that ``GRPOTrainer`` takes.
 
     Raises:
-        ValueError: The settings contradict each other, or TRL's training log-probabilities are not the model's own.
+        ValueError: The settings contradict each other or what is given, or TRL's training log-probabilities are not the
+            model's own.
         TypeError: Something is no reward, or rewards come from an environment.
     """
 
@@ -92,6 +94,7 @@ class VPOTrainer(ModelCards, DepthReplay, ExactResume, StopsAtBudget, GRPOTraine
                 "Use GRPOTrainer for them, or return the reward vector from a reward function."
             )
         args = args or VPOConfig("vpo-output")
+        check_given(args, reward_funcs, train_dataset, eval_dataset)
         check_sampling(model, args)
         if isinstance(model, str):  # other files of weights are pickles
             check_checkpoint(model)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +21,31 @@ _FLOAT32_MAX = (2 - 2.0**-23) * 2.0**127  # rewards become float32 tensors
 
 class RewardError(ValueError):
     """A reward function failed, or returned something that is no reward."""
+
+
+def reward_failed(func_name: str, error: Exception, call: Mapping[str, Any]) -> RewardError:
+    """What to say of a function that raised.
+
+    Args:
+        func_name: Its name.
+        error: What it raised.
+        call: The arguments that it was called with; ``completions`` holds the answers.
+    """
+    answers = call["completions"]
+    said = f"reward function '{func_name}' raised {type(error).__name__} on {len(answers)} answers: {error}. "
+    if isinstance(error, TypeError) and "required" in str(error):
+        return RewardError(
+            f"{said}It was called with {', '.join(call)}: expected a column of the dataset for each other argument. "
+            "Rename one of the two, or give the argument a default."
+        )
+    said += "Expected a reward for any text that a model may write. Catch what a bad answer can cause; score it low."
+    if isinstance(error, (TypeError, AttributeError, KeyError)):
+        kind = "text, as the prompts are" if isinstance(answers[0], str) else "a list with one chat message, as prompts"
+        said += (
+            f" Each answer is {kind}; a function for the other kind fails like this (TRL's accuracy_reward reads chat "
+            "messages)."
+        )
+    return RewardError(said)
 
 
 def check_rewards(

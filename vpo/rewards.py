@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from vpo.answers import AnswerFormat, AnswerSet, completion_text
-from vpo.reward_values import RewardError, check_rewards
+from vpo.reward_values import RewardError, check_rewards, reward_failed
 
 _SHARED_KWARGS = ("trainer_state", "log_extra", "log_metric")  # what TRL passes that has no row a completion
 
@@ -100,7 +100,7 @@ class AnswerReward:
         try:
             output = self.func(**call) if call else []
         except Exception as error:
-            raise self._failure(error, len(call["completions"])) from error
+            raise reward_failed(self.__name__, error, call) from error
         return self._keep(answer_sets, output)
 
     def _prepare(
@@ -149,12 +149,6 @@ class AnswerReward:
         self.last = RewardBatch(values, self.components, answer_sets)
         return [_summary(row) for row in values]
 
-    def _failure(self, error: Exception, num_answers: int) -> RewardError:
-        return RewardError(
-            f"reward function '{self.__name__}' raised {type(error).__name__} on {num_answers} answers: {error}. "
-            "Expected a reward for any text that a model may write. Catch what a bad answer can cause; score it low."
-        )
-
 
 class _AsyncAnswerReward(AnswerReward):
     async def __call__(self, prompts: list[Any], completions: list[Any], **kwargs: Any) -> list[float | None]:
@@ -163,7 +157,7 @@ class _AsyncAnswerReward(AnswerReward):
         try:
             output = await self.func(**call) if call else []
         except Exception as error:
-            raise self._failure(error, len(call["completions"])) from error
+            raise reward_failed(self.__name__, error, call) from error
         return self._keep(answer_sets, output)
 
 

@@ -162,10 +162,11 @@ def _placed(content: bytes, name: str = "recipe.yaml") -> Iterator[tuple[Path, P
 def _train(content: bytes) -> None:
     """Up to the data, which come before the model."""
     from trainers import vpo
+    from trainers.recipe_data import recipe_data
 
     def stop_at_data(script: Any, args: Any, model: Any, mixture: Any) -> None:
         if isinstance(script.task_rows, int) and script.task_rows < 100 and script.task == "maze":
-            vpo._data(script, args, mixture)
+            recipe_data(script, args, mixture)
 
     with _placed(content) as (folder, path), mock.patch.object(vpo, "main", stop_at_data):
         command(["train", str(path)], folder)

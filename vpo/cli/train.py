@@ -27,6 +27,11 @@ def run_train(recipe: Path, flags: Sequence[str], processes: int | None, acceler
         ValueError: The recipe is no file, or holds a key that is no setting or a value that none can have; or
             ``processes`` is below 1.
     """
+    if str(recipe).startswith("-"):
+        raise ValueError(
+            f"the first word is the option {recipe}: expected the recipe there, and options after it, as `vpo train "
+            f"recipe.yaml {recipe}`."
+        )
     if not recipe.is_file():
         raise ValueError(f"there is no recipe {recipe}: expected a YAML file.")
     if processes is not None and processes < 1:
