@@ -92,7 +92,8 @@ def choose(spec: str | None, samples: Samples) -> tuple[Correctness | None, str]
         return guess, f"A sample counts as correct if {guess.words}, which was guessed."
     return None, (
         f"Nothing says which samples are correct (components: {', '.join(samples.components) or 'none'}), so accuracy, "
-        "pass@k and a verdict are missing. Name a component, as correct='accuracy_reward' or correct='score>=0.5'."
+        "pass@k and a verdict are missing. Name a component: correct='accuracy_reward' or "
+        "'score>=0.5' (--correct of `vpo monitor`)."
     )
 
 

@@ -66,9 +66,9 @@ app.command(rich_help_panel=_TRAIN)(pipeline)
 def main(args: Sequence[str] | None = None) -> int:
     """Run `vpo` and return its exit status; what the console script calls.
 
-    A mistake that our own code names (a ``ValueError`` or a file error raised in one of our packages) is printed as one
-    message without a traceback, unless the environment variable ``VPO_DEBUG`` is set to 1. Errors from anywhere else
-    are defects, and keep theirs.
+    A mistake that our own code names (a ``ValueError``, a file error or a package that is missing, raised in one of our
+    packages) is printed as one message without a traceback, unless the environment variable ``VPO_DEBUG`` is set to 1.
+    Errors from anywhere else are defects, and keep theirs.
 
     Args:
         args: Words after `vpo`; ``None`` takes them from the command line.
@@ -91,7 +91,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return status
     except Exception as error:
         found = of_the_machine(error)
-        is_ours = isinstance(error, ValueError | OSError) and (found or raised_by_us(error.__traceback__))
+        is_ours = isinstance(error, ValueError | OSError | ImportError) and (found or raised_by_us(error))
         if is_ours and os.environ.get("VPO_DEBUG") != "1":
             complain(f"Error: {found or error}", typer.colors.RED)
             complain("(VPO_DEBUG=1 shows where it was raised.)")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-from types import TracebackType
 
 _OWN_PACKAGES = frozenset({"vpo", "trainers", "search", "eval"})
+_OF_PYTHON = ("No module named", "cannot import name")  # what a failing import says itself
 _MACHINE = {
     errno.EACCES: "Expected a place that you may write to (or read): choose another folder, or change its permissions.",
     errno.EPERM: "Expected a place that you may write to: choose another folder, or change its permissions.",
@@ -26,9 +26,10 @@ def of_the_machine(error: Exception) -> str | None:
     return f"{place}: {error.strerror}. {_MACHINE[error.errno]}"
 
 
-def raised_by_us(traceback: TracebackType | None) -> bool:
-    """Whether the innermost frame of ``traceback`` belongs to one of our packages."""
-    if traceback is None:
+def raised_by_us(error: Exception) -> bool:
+    """Whether the error was raised in one of our packages, by a ``raise`` and not by an ``import`` that failed."""
+    traceback = error.__traceback__
+    if traceback is None or (isinstance(error, ImportError) and str(error).startswith(_OF_PYTHON)):
         return False
     while traceback.tb_next is not None:
         traceback = traceback.tb_next

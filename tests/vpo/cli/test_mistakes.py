@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from vpo.cli.app import main
-from vpo.cli.errors import of_the_machine
+from vpo.cli.errors import of_the_machine, raised_by_us
 
 RECIPE = {"model_name_or_path": "./none", "task": "maze", "output_dir": "o", "use_cpu": True, "bf16": False}
 SEARCH = {
@@ -116,10 +117,29 @@ def test_vllm_that_is_not_installed(said):
         (("convert", "./none", "--out", "x", "--prelude", "1", "--core", "1", "--coda", "1"), "./none is no folder"),
         (("tasks", "check", "mazes"), "there is no task 'mazes'"),
         (("tasks", "check", "mine.py"), "mine.py"),
+        (("monitor", "none", "--rate", "0.1", "--run-length", "9"), "--rate is 0.1 and --run-length 9.0: expected one"),
     ],
 )
 def test_names_of_what_is_not_there(said, words, message):
     assert message in said(*words)
+
+
+def test_a_procedure_that_is_not_there_is_said_before_a_model_is_loaded(said):
+    assert "there is no procedure 'best_of_m'" in said("search", "run", write("s.yaml", SEARCH, procedure="best_of_m"))
+    assert not Path("searched").exists()
+
+
+def test_a_tracker_of_alerts_that_is_not_installed(said, monkeypatch):
+    monkeypatch.setitem(sys.modules, "trackio", None)
+    Path("log.jsonl").write_text('{"step": 0, "prompt": "a", "completion": "b"}\n')
+    assert "'trackio', which is not installed" in said("monitor", "log.jsonl", "--alert", "trackio")
+
+
+def test_an_import_that_fails_in_our_own_code_keeps_its_traceback():
+    try:
+        import vpo.there_is_no_such_module  # noqa: F401
+    except ImportError as error:
+        assert not raised_by_us(error)
 
 
 def test_a_search_without_its_model(said):

@@ -91,6 +91,8 @@ def steps(recipe: Path, stage: str) -> list[str]:
             {"evaluate": {"policies": ["best"]}},
             "evaluate.policies[0] is 'best': expected 'source', 'converted'",
         ),
+        ({"heal": {"texts": "none.py:examples"}}, "heal.texts names none.py, and there is no such file in"),
+        ({"train": {"task": "none.py"}}, "train.task names none.py, and there is no such file in"),
         ({"heal": {"learning_rate": "fast"}}, "heal.learning_rate is 'fast': expected a number"),
         ({"convert": {"loops": "2"}}, "convert.loops is '2': expected a whole number"),
         ({"monitor": {"fail_on": "worst"}}, "monitor.fail_on is 'worst': expected 'warning' or 'critical'"),
@@ -104,6 +106,13 @@ def test_a_key_that_a_stage_does_not_know_is_refused_before_anything_runs(change
     assert main(["pipeline", str(recipe)]) == 1
     assert said in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_names_nothing_to_do_is_refused(tmp_path, capsys):
+    (tmp_path / "pipe.yaml").write_text("model: {name: x}")
+    assert main(["pipeline", str(tmp_path / "pipe.yaml")]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "has no stage besides model: expected some of model, convert, heal" in said
 
 
 def test_a_stage_without_what_it_needs_is_refused(tmp_path):

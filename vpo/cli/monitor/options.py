@@ -54,6 +54,8 @@ def monitor(
     from eval.alarms import FalseAlarms
     from vpo.cli.monitor.command import Monitoring, run_monitor
 
+    if rate is not None and run_length is not None:
+        raise ValueError(f"--rate is {rate} and --run-length {run_length}: expected one of the two. Leave one out.")
     given = rate if rate is not None else None if run_length is not None else 0.05
     asked = Monitoring(
         logs=logs,

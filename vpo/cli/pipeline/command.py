@@ -15,7 +15,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
 
 from vpo.cli.console import Console, text_column
-from vpo.cli.pipeline.config import Pipeline, read_pipeline
+from vpo.cli.pipeline.config import Pipeline, check_here, read_pipeline
 from vpo.cli.pipeline.jobs import SETTINGS, Job, jobs_of
 from vpo.cli.pipeline.stages import READS
 from vpo.cli.pipeline.summary import print_summary, summarise, write_summary
@@ -39,13 +39,14 @@ def run_pipeline(
         0 when all stages that were asked for are done.
 
     Raises:
-        ValueError: The file makes no sense, or its folder holds a pipeline with other settings.
+        ValueError: The file makes no sense or cannot run from this folder, or its folder holds a pipeline with other settings.
         PipelineError: A stage failed.
     """
     for option, stage in (("--until", until), ("--redo", redo)):
         if stage is not None and stage not in READS:
             raise ValueError(f"{option} is {stage!r}: expected one of {', '.join(READS)}.")
     pipeline = read_pipeline(recipe, smoke, sets, dry_run)
+    check_here(pipeline, recipe)
     console = Console(stderr=True, soft_wrap=True)
     if not dry_run:
         summary = _run(pipeline, until, redo, command, console)

@@ -20,6 +20,16 @@ _DRY = {
 }
 
 
+# Files that stages read.
+_FILES = (
+    ("convert", "text"),
+    ("heal", "texts"),
+    ("train", "task"),
+    ("train", "accelerate_config"),
+    ("monitor", "rules"),
+)
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """What is to be done.
@@ -115,6 +125,30 @@ def parse_pipeline(content: Mapping[str, Any], where: Callable[[Place], str] | s
                     f"{at((stage, 'policies'))}, {stage}: there is no policy {policy!r}, expected some of {made}."
                 )
     return found
+
+
+def check_here(pipeline: Pipeline, path: Path) -> None:
+    """Refuse what cannot run from this folder: now, and not when the stage begins that would find out.
+
+    Args:
+        pipeline: What is to be done.
+        path: Its file, to name it.
+
+    Raises:
+        ValueError: A file that a stage reads is not there, or there is nothing to do.
+    """
+    if list(pipeline.stages) == ["model"] and pipeline.stages["model"].get("name"):
+        raise ValueError(f"{path} has no stage besides model: expected some of {', '.join(READS)}. Add what is to do.")
+    for stage, key in _FILES:
+        named = str(pipeline.stages.get(stage, {}).get(key) or "")
+        if key == "texts" and ":" in named:  # a function of a file, or of a module
+            named = named.rpartition(":")[0]
+            named = named if named.endswith(".py") else ""
+        if named and not (key == "task" and not named.endswith(".py")) and not Path(named).is_file():
+            raise ValueError(
+                f"{path}: {stage}.{key} names {named}, and there is no such file in {Path.cwd()}: expected it there, "
+                "as files are looked for from the folder in which the command runs. Go to its folder, or mend the path."
+            )
 
 
 def _refuse_given(content: Mapping[str, Any], where: Callable[[Place], str]) -> None:

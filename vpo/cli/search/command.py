@@ -90,7 +90,12 @@ def replay_folder(folder: Path, evaluate: bool, trust: bool) -> int:
 def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None) -> int:
     budget, sampling, retry = make_budget(config, max_seconds), make_sampling(config), make_backoff(config)
     screen = make_screen(config)
-    problems, make, sampler = make_problems(config), make_procedure(config), make_sampler(config)
+    problems, make = make_problems(config), make_procedure(config)
+    for problem in problems[:1]:  # a wrong name or option is an error before a model is loaded and there is a folder
+        make(problem)
+        if screen is not None:
+            make_predictor(screen, problem)
+    sampler = make_sampler(config)
     console = Console(stderr=True)
     columns = [text_column("{task.description}"), BarColumn(), text_column("{task.percentage:>3.0f}%")]
     with Bars(*columns, TimeElapsedColumn(), text_column("{task.fields[left]}"), console=console) as bars:
@@ -105,10 +110,6 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
                 console.print(said)
             bars.update(bar, description=_status(progress), completed=progress.share_spent, left=_left(progress))
 
-        for problem in problems[:1]:
-            make(problem)  # a wrong option is an error before there is a folder
-            if screen is not None:
-                make_predictor(screen, problem)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / CONFIG).is_file():
             (folder / CONFIG).write_text(yaml.safe_dump(asdict(config), sort_keys=False), encoding="utf-8")
