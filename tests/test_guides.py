@@ -11,10 +11,8 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer.main
 import yaml
 
 from tests.checkout import ROOT
@@ -191,27 +189,6 @@ def recipe_options() -> set[str]:
     from trainers.vpo import make_parser
 
     return {*make_parser()._option_string_actions, "--config"}
-
-
-@functools.cache
-def vpo_command() -> Any:
-    from vpo.cli.app import app
-
-    return typer.main.get_command(app)
-
-
-@pytest.mark.parametrize(("page", "words"), lines_of("vpo"))
-def test_a_vpo_command_has_options_that_there_are(page: str, words: list[str]) -> None:
-    command, rest = vpo_command(), words[1:]
-    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
-        if command.name == "runs" and rest[0] not in command.commands:
-            rest = ["list", *rest]  # `vpo runs FOLDER` is short for it
-        assert rest[0] in command.commands, f"{page}: vpo has no command {rest[0]}"
-        command, rest = command.commands[rest[0]], rest[1:]
-    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
-    if words[1] == "train":  # what follows the recipe goes to it
-        known |= recipe_options()
-    assert unknown(rest, known) == set(), page
 
 
 @pytest.mark.parametrize(("page", "words"), lines_of("make"))

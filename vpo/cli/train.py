@@ -59,7 +59,7 @@ def run_train(recipe: Path, flags: Sequence[str], processes: int | None, acceler
 def launch_command(processes: int | None, gpus: int, accelerate_config: Path | None, words: Sequence[str]) -> list[str]:
     """The command that starts several processes: accelerate's launcher on GPUs, torchrun on CPUs.
 
-    ``accelerate launch`` starts a single process on CPUs, whatever it is asked for. The number of processes is the
+    ``accelerate launch`` starts a single process on CPUs, unless its configuration shards. The number of processes is the
     configuration's own, of all machines together, unless it is given.
     """
     if not gpus:
