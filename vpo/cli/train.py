@@ -59,8 +59,8 @@ def run_train(recipe: Path, flags: Sequence[str], processes: int | None, acceler
 def launch_command(processes: int | None, gpus: int, accelerate_config: Path | None, words: Sequence[str]) -> list[str]:
     """The command that starts several processes: accelerate's launcher on GPUs, torchrun on CPUs.
 
-    ``accelerate launch`` starts a single process on CPUs, unless its configuration shards. The number of processes is the
-    configuration's own, of all machines together, unless it is given.
+    ``accelerate launch`` starts a single process on CPUs, unless its configuration shards. The number of processes is
+    the configuration's own, of all machines together, unless it is given.
     """
     if not gpus:
         count = processes or 1
