@@ -23,7 +23,7 @@ ALSO = ("*.yaml", "recipes/**/*.yaml", "examples/*.py", ".github/**/*.yml", "pyp
 SOURCES = tuple(f"{package}/**/*.py" for package in ("vpo", "eval", "search", "trainers"))
 _VARIABLES = r"(?:[A-Z][A-Z_]*=\S+ )*"
 LINE = re.compile(rf"^(?: {{4}}|#\s+|\$ ){_VARIABLES}(vpo [a-z-].*)$", re.MULTILINE)
-WITHIN = re.compile(rf"`{_VARIABLES}(vpo [^`\n]+)`")
+WITHIN = re.compile(rf"(?<!prints )`{_VARIABLES}(vpo [^`\n]+)`")  # what an example prints is an objective's name
 PLACEHOLDERS = {"...", "|", ">"}
 
 

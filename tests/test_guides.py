@@ -215,6 +215,22 @@ def test_a_launcher_starts_what_there_is(page: str, words: list[str]) -> None:
         assert not word.startswith("recipes/") or (ROOT / word).is_file(), f"{page}: {word}"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("options", "started"), [([], 1), (["--config_file", "accelerate_config.yaml"], 2)])
+def test_what_accelerate_starts_on_a_cpu_is_what_launching_says(
+    options: list[str], started: int, tmp_path: Path
+) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    (tmp_path / "rank.py").write_text("import os\nprint('process', os.environ.get('RANK'))\n")
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", *options, "--num_processes", "2"]
+    done = subprocess.run([*launcher, str(tmp_path / "rank.py")], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.stdout.count("process ") == started, done.stderr
+    assert "With a configuration for FSDP" in TEXTS["docs/launch.md"]
+
+
 @pytest.mark.parametrize("page", TEXTS)
 def test_every_file_of_the_checkout_that_a_page_names_is_there(page: str) -> None:
     named = re.findall(

@@ -150,8 +150,8 @@ class VPOConfig(GRPOConfig):
         if self.expected_processes is not None and self.expected_processes != self.world_size:
             raise ValueError(
                 f"{self.world_size} process(es) run, expected_processes is {self.expected_processes}: on CPUs "
-                "`accelerate launch --num_processes N` starts only one, and with a configuration for FSDP as many as stand "
-                "there. "
+                "`accelerate launch --num_processes N` starts only one, and with a configuration for FSDP as many as "
+                "stand there. "
                 f"Start with `torchrun --nproc_per_node {self.expected_processes} your_script.py`, or correct "
                 "expected_processes."
             )

@@ -39,7 +39,8 @@ def run_pipeline(
         0 when all stages that were asked for are done.
 
     Raises:
-        ValueError: The file makes no sense or cannot run from this folder, or its folder holds a pipeline with other settings.
+        ValueError: The file makes no sense or cannot run from this folder, or its folder holds a pipeline with other
+            settings.
         PipelineError: A stage failed.
     """
     for option, stage in (("--until", until), ("--redo", redo)):
