@@ -148,7 +148,12 @@ def _reward(name: str) -> Any:
 
 
 def _json(value: dict[str, Any] | str | None) -> dict[str, Any]:
-    options = json.loads(value) if isinstance(value, str) else value or {}
+    try:
+        options = json.loads(value) if isinstance(value, str) else value or {}
+    except (ValueError, RecursionError):
+        options = None
     if not isinstance(options, dict):
-        raise ValueError(f"task_options is {value!r}: expected a JSON object.")
+        raise ValueError(
+            f"task_options is {value!r}: expected options by name, as {{size: 5}} in a recipe, or a JSON object."
+        )
     return options

@@ -47,3 +47,13 @@ def test_a_value_that_no_field_can_have_is_named_with_the_file_and_nothing_is_se
         read(tmp_path, content)
     assert str(tmp_path / "recipe.yaml") in str(raised.value)
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("options", ["0x", "text", "[1]", "3", "[" * 5000])
+def test_options_of_a_task_that_are_no_options_are_refused_in_one_message(tmp_path, options):
+    from trainers.recipe_data import recipe_data
+
+    content = {**RECIPE, "output_dir": f"{tmp_path}/out", "report_to": "none", "task_options": options}
+    script, args, _, mixture = read(tmp_path, content)
+    with pytest.raises(ValueError, match="task_options is .*: expected options by name"):
+        recipe_data(script, args, mixture)
