@@ -32,7 +32,7 @@ def run_compare(
     accelerate_config: Path | None,
     command: str,
 ) -> int:
-    """Run or continue a comparison; see `vpo.cli.app.compare` for the arguments.
+    """Run or continue a comparison; see `vpo.cli.compare.options.compare` for the arguments.
 
     Returns:
         0 when all runs are done and the page is written.
