@@ -84,6 +84,29 @@ class Ledger:
         self.close()
 
 
+def begin_anew(path: str | os.PathLike[str]) -> bool:
+    """Empty a ledger that holds nothing but its header, so that another search may begin in its place.
+
+    Returns:
+        Whether the file is now empty or was not there; False for one with rows, which is left as it is.
+
+    Raises:
+        LedgerError: Another process holds the file, or it is damaged.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return True
+    try:
+        _lock(fd, Path(path))
+        _, rows, _ = _scan(Path(path))
+        if not rows:
+            os.ftruncate(fd, 0)  # and not unlinked: a process that waits for the lock has this file open
+        return not rows
+    finally:
+        os.close(fd)
+
+
 def read_ledger(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Row]]:
     """Read a ledger without touching it, also while a run is writing.
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.ledger import Ledger, LedgerError, read_ledger, read_results, read_told
+from search.ledger import Ledger, LedgerError, begin_anew, read_ledger, read_results, read_told
 from search.outcomes import Judged, answer_key
 from search.records import Evaluation, Generation, Proposal, Request
 from search.rows import (
@@ -242,3 +242,17 @@ def test_reading_an_empty_file_says_that_it_holds_no_header(tmp_path):
     (tmp_path / "run.jsonl").touch()
     with pytest.raises(LedgerError, match="holds no header line"):
         read_ledger(tmp_path / "run.jsonl")
+
+
+def test_only_a_ledger_without_rows_that_nobody_writes_is_begun_anew(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    assert begin_anew(path) and not path.exists()
+    with Ledger(path, CONFIG) as ledger:
+        with pytest.raises(LedgerError, match="held by another process"):
+            begin_anew(path)
+    assert begin_anew(path)
+    with Ledger(path, CONFIG | {"seed": 1}) as ledger:
+        ledger.append(drawn())
+    before = path.read_bytes()
+    assert not begin_anew(path)
+    assert path.read_bytes() == before

@@ -199,6 +199,9 @@ def test_show_says_what_there_is_instead(evolved, capsys, words, message):
         ({"cascade": {"share": 0.5, "bar": 0.5}}, "has no evaluate_some and num_components"),
         ({"retry": {"max_retries": -1}}, "max_retries is -1, expected 0 or more"),
         ({"retry": {"times": 3}}, "there is no setting 'retry.times': expected max_retries, first_s"),
+        ({"problem": {"name": "maze", "num_problems": 0}}, "gives no problems"),
+        ({"problem": {"name": "maze", "num_problem": 2}}, "Expected some of maze, notation"),
+        ({"problem": {"name": "maze", "num_problem": 2}}, "Of all tasks here: num_problems"),
         ({"overlap": True}, "overlap=True goes with rounds alone"),
     ],
 )
@@ -229,6 +232,16 @@ def test_folder_of_another_search_is_refused_and_kept(tmp_path, capsys):
     assert main(["search", "run", str(write_config(tmp_path, seed=1))]) == 1
     assert "holds another search" in capsys.readouterr().err
     assert (tmp_path / "out" / "ledger.jsonl").read_bytes() == before
+
+
+def test_file_that_was_mended_after_a_failed_start_is_run_in_the_same_folder(tmp_path, capsys):
+    broken = {"name": "tests.search.cli_parts:digits", "fails": True}
+    with pytest.raises(ValueError, match="does not fit"):
+        main(["search", "run", str(write_config(tmp_path, sampler=broken, batch=2))])
+    assert (tmp_path / "out" / "ledger.jsonl").read_bytes().count(b"\n") == 1
+    assert main(["search", "run", str(write_config(tmp_path))]) == 0
+    assert "holds another search" not in capsys.readouterr().err
+    assert [each.answers[-1] for each in read_results(tmp_path / "out" / "ledger.jsonl")] == [12, 12, 12]
 
 
 @pytest.mark.parametrize("command", ["resume", "replay", "show"])

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from search.driver import GaveUpError, Progress, SearchInterrupted, run_search
-from search.ledger import read_told
+from search.ledger import begin_anew, read_told
 from search.replay import Difference, replay_search
 from search.screening.registry import make_predictor
 from vpo.cli.console import Console, text_column
@@ -43,10 +43,13 @@ def run_config(path: Path) -> int:
     folder = Path(config.out)
     kept = folder / CONFIG
     if kept.is_file() and read_config(kept) != config:
-        raise ValueError(
-            f"{folder} holds another search (see {kept}), expected the one of {path}: give another `out`, or resume "
-            f"that one with `vpo search resume {folder}`."
-        )
+        # One that failed before it had sampled anything left a folder, and its file was mended: nothing is lost
+        if not begin_anew(folder / LEDGER):
+            raise ValueError(
+                f"{folder} holds another search (see {kept}), expected the one of {path}: give another `out`, or "
+                f"resume that one with `vpo search resume {folder}`."
+            )
+        kept.unlink()
     return _search(config, folder)
 
 
