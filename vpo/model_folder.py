@@ -11,8 +11,12 @@ _OF_A_MODEL = ("config.json", "adapter_config.json", "tokenizer.json", "tokenize
 
 
 def may_be_on_the_hub(name: str) -> bool:
-    """Whether a name has the form of one on the hub, which a folder's may have as well."""
-    return _ON_THE_HUB.fullmatch(name) is not None
+    """Whether a name has the form of one on the hub, which a folder's may have as well.
+
+    ``runs/...`` is always a folder: everything here writes there, and to ask the hub for a misspelled one takes a
+    minute of tries where there is no network.
+    """
+    return _ON_THE_HUB.fullmatch(name) is not None and not name.startswith("runs/")
 
 
 def check_folder(name: str) -> None:

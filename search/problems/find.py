@@ -27,7 +27,6 @@ OPEN: dict[str, tuple[str, str, dict[str, Any]]] = {
     "bin_packing_or3": ("bin_packing", "bin_packing", {"instances": "or3"}),
     "bin_packing_weibull_5k": ("bin_packing", "bin_packing", {"instances": "weibull_5k"}),
 }
-_ROWS = "num_problems, num_answers, split, seed, ask_for_answers"
 RUNNER = "vpo.tasks.code.sandboxed.run"
 """What runs the programs of the code task, unless its options say otherwise."""
 
@@ -93,12 +92,7 @@ def task_problems(
     if name == "code":
         options.setdefault("runner", RUNNER)
         feedback = failing_tests
-    try:
-        task = get_task(name, **options)
-    except ValueError as error:
-        if isinstance(error.__cause__, TypeError):  # an option that it has not, perhaps one of these misspelled
-            raise ValueError(f"{error} Of all tasks here: {_ROWS}.") from error
-        raise
+    task = get_task(name, **options)
     own = getattr(task, "answer_format", None)
     answer_format = own(num_answers) if own is not None else AnswerFormat(num_answers=num_answers, tag=task.tag)
     problems: dict[str, TaskProblem] = {}

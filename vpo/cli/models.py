@@ -50,6 +50,12 @@ def load_model(name: str, trust_remote_code: bool = False) -> Any:
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def within_context(model: Any, length: int) -> int:
+    """``length`` in tokens, or the model's context where that is shorter."""
+    context = getattr(model.config, "max_position_embeddings", None)
+    return length if context is None else min(length, context)
+
+
 def load_tokenizer(name: str) -> Any | None:
     """The model's tokenizer; None if it comes without one."""
     try:

@@ -113,6 +113,7 @@ def test_vllm_that_is_not_installed(said):
         (("monitor", "."), "holds nothing: expected a run's folder with rollouts/"),
         (("monitor", "none"), "there is nothing at none: expected a run's folder"),
         (("serve", "./none"), "./none is no folder: expected one with a model's config.json"),
+        (("serve", "runs/healed"), "runs/healed is no folder: expected one with a model's config.json"),
         (("serve", "runs/maze/final"), "runs/maze/final is no folder: expected one with a model's config.json"),
         (
             ("serve", "tinny"),

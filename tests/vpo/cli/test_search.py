@@ -200,8 +200,6 @@ def test_show_says_what_there_is_instead(evolved, capsys, words, message):
         ({"retry": {"max_retries": -1}}, "max_retries is -1, expected 0 or more"),
         ({"retry": {"times": 3}}, "there is no setting 'retry.times': expected max_retries, first_s"),
         ({"problem": {"name": "maze", "num_problems": 0}}, "gives no problems"),
-        ({"problem": {"name": "maze", "num_problem": 2}}, "Expected some of maze, notation"),
-        ({"problem": {"name": "maze", "num_problem": 2}}, "Of all tasks here: num_problems"),
         ({"overlap": True}, "overlap=True goes with rounds alone"),
     ],
 )

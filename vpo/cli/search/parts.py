@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from importlib import import_module
-from inspect import signature
 from typing import Any
 
 from search.budget import Budget
@@ -20,11 +18,6 @@ from search.screening import Screening
 from vpo.cli.search.config import SearchConfig, build
 
 SAMPLERS = ("model", "vllm", "openai")
-_OPTIONS = {
-    "model": "model, and what search.ModelSampler takes, such as batch_size",
-    "vllm": "model, and what search.VLLMSampler.load takes, such as gpu_memory_utilization",
-    "openai": "base_url, model, and what search.OpenAISampler takes, such as api_key_env, dialect, timeout_s",
-}
 
 
 def make_budget(config: SearchConfig, max_seconds: float | None = None) -> Budget:
@@ -100,23 +93,20 @@ def make_sampler(config: SearchConfig) -> Any:
         ValueError: There is no such sampler, or it has no such option.
     """
     name, options = _split(config.sampler)
-    own = {"model": _model, "vllm": _vllm, "openai": _openai}
-    if name in own:
-        return _made(name, own[name], options, _OPTIONS[name])
-    if ":" in name:
-        return _made(name, _own(name), options)
+    try:
+        if name == "model":
+            return _model(**options)
+        if name == "vllm":
+            return _vllm(**options)
+        if name == "openai":
+            return _openai(**options)
+        if ":" in name:
+            return _own(name)(**options)
+    except TypeError as error:
+        raise ValueError(f"sampler {name!r} has not these options: {error}.") from error
     raise ValueError(
         f"there is no sampler {name!r}: expected one of {', '.join(SAMPLERS)}, or module:function of your own."
     )
-
-
-def _made(name: str, make: Callable[..., Any], options: dict[str, Any], known: str | None = None) -> Any:
-    try:
-        return make(**options)
-    except TypeError as error:
-        expected = known or ", ".join(signature(make).parameters)
-        said = re.sub(r"^\w+\(\)", "it", str(error).replace("positional argument", "option"))
-        raise ValueError(f"sampler {name!r} has not these options: {said}. Expected {expected}.") from error
 
 
 def _model(model: str, **options: Any) -> Any:
