@@ -73,6 +73,8 @@ def require_tokenizer(name: str) -> Any:
     check_folder(name)
     from transformers import AutoTokenizer
 
+    import vpo.looped  # noqa: F401 - registers looped models, without which a policy's configuration is warned about
+
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # tokenizers raises its bare kind
