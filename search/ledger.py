@@ -31,7 +31,8 @@ class Ledger:
 
     Args:
         path: The file; missing folders are made, and a missing file is begun.
-        config: JSON-able identity of the run. A ledger is only continued by the run that began it.
+        config: JSON-able identity of the run. A ledger is only continued by the run that began it; one without rows
+            is begun anew.
 
     Attributes:
         path: The file.
@@ -50,6 +51,9 @@ class Ledger:
             _lock(self._fd, self.path)
             header, self.rows, size = _scan(self.path)
             os.ftruncate(self._fd, size)
+            if header is not None and not self.rows and header["config_hash"] != _header(config)["config_hash"]:
+                header = None  # of a run that failed at once, and whose settings were mended
+                os.ftruncate(self._fd, 0)
             if header is None:
                 self.append(_header(config))
                 self.sync()
@@ -82,6 +86,23 @@ class Ledger:
     def __exit__(self, *exc: object) -> None:
         """Close it."""
         self.close()
+
+
+def is_free(path: str | os.PathLike[str]) -> bool:
+    """Whether any run may begin in a file: it is not there, or nothing stands in it but a header.
+
+    Raises:
+        LedgerError: Another process holds the file, or it is damaged.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return True
+    try:
+        _lock(fd, Path(path))
+        return not _scan(Path(path))[1]
+    finally:
+        os.close(fd)
 
 
 def read_ledger(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Row]]:
@@ -192,7 +213,7 @@ def _check_same_run(path: Path, found: Row, wanted: Row) -> None:
     shown = "; ".join(f"{key}: {_short(theirs.get(key))} there, {_short(ours.get(key))} now" for key in changed)
     raise LedgerError(
         f"{path} belongs to a run with another configuration ({shown}). A ledger is only continued by the run that "
-        "began it: restore these settings to resume, or give a new ledger_path."
+        "began it: restore these settings to resume, or give a new ledger_path (`out` in a file)."
     )
 
 

@@ -11,9 +11,17 @@ from tests.search.streaming import StreamingScript
 
 
 def digits(
-    *, batches: bool = False, stop_at: int | None = None, only: str | None = None, comments: bool = False
+    *,
+    batches: bool = False,
+    stop_at: int | None = None,
+    only: str | None = None,
+    comments: bool = False,
+    fails: bool = False,
 ) -> StreamingScript | ScriptedSampler:
-    """Single answers of 4 lines, or of ``only``; a comment makes each another text; ``stop_at`` presses Ctrl-C."""
+    """Single answers of 4 lines, or of ``only``; a comment makes each another text; ``stop_at`` presses Ctrl-C.
+
+    One that ``fails`` refuses the first request, as a model does whose context is too short.
+    """
 
     def script(prompt, prefix, seed):
         rng = random.Random(stable_hash(prompt, prefix, seed))
@@ -21,6 +29,8 @@ def digits(
         return f"\n{text}" + (f"  # {seed}" if comments else "")
 
     def before(request):
+        if fails:
+            raise ValueError("a prompt of 29 tokens does not fit.")
         if request.id == stop_at:
             signal.raise_signal(signal.SIGINT)
 

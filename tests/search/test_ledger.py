@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.ledger import Ledger, LedgerError, read_ledger, read_results, read_told
+from search.ledger import Ledger, LedgerError, is_free, read_ledger, read_results, read_told
 from search.outcomes import Judged, answer_key
 from search.records import Evaluation, Generation, Proposal, Request
 from search.rows import (
@@ -242,3 +242,17 @@ def test_reading_an_empty_file_says_that_it_holds_no_header(tmp_path):
     (tmp_path / "run.jsonl").touch()
     with pytest.raises(LedgerError, match="holds no header line"):
         read_ledger(tmp_path / "run.jsonl")
+
+
+def test_only_a_ledger_without_rows_that_nobody_writes_is_free_for_another_run(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    assert is_free(path) and not path.exists()
+    with Ledger(path, CONFIG), pytest.raises(LedgerError, match="held by another process"):
+        is_free(path)
+    assert is_free(path)
+    with Ledger(path, CONFIG | {"seed": 1}) as ledger:
+        ledger.append(drawn())
+    assert read_ledger(path)[0]["config"]["seed"] == 1
+    assert not is_free(path)
+    with pytest.raises(LedgerError, match="another configuration"):
+        Ledger(path, CONFIG)

@@ -89,7 +89,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         if status == _INTERRUPTED:
-            complain("Stopped. Run the same command again to go on from the last checkpoint.", typer.colors.YELLOW)
+            complain("Stopped. Run the same command again to go on from what was kept.", typer.colors.YELLOW)
         return status
     except Exception as error:
         found = of_the_machine(error)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from vpo.cli.console import Console, text_column
 from vpo.cli.lessons import holds_lessons, lesson_batches, read_lessons
-from vpo.cli.models import load_model, require_tokenizer
+from vpo.cli.models import load_model, require_tokenizer, within_context
 from vpo.cli.texts import read_texts, token_batches
 
 
@@ -50,7 +50,7 @@ def run_calibrate(
     from vpo.looped.calibrate import TOLERANCES, calibrate
 
     looped, tokenizer = load_model(model), require_tokenizer(model)
-    long = 0
+    long, length = 0, within_context(looped, length)
     if lessons is None:
         batches = token_batches(texts, tokenizer, length, batch_size, max_tokens)
     else:

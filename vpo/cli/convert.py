@@ -97,7 +97,9 @@ def run_convert(asked: Conversion) -> int:
             f"loop does not settle. Begin the core after it, or use --choose-core.",
             style="yellow",
         )
-    console.print(f"Saved to {asked.out}. Next: heal it (trainers.HealingTrainer), then `vpo depth calibrate`.")
+    console.print(
+        f"Saved to {asked.out}. Next: heal it (trainers.HealingTrainer), then `vpo depth calibrate`.", soft_wrap=True
+    )
     return 0
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vpo.cli.console import Console
 from vpo.cli.hardware import hardware
-from vpo.cli.models import load_model, require_tokenizer
+from vpo.cli.models import load_model, require_tokenizer, within_context
 from vpo.record.surroundings import versions
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def run_depth_report(asked: Reporting) -> int:
     console, status = Console(), Console(stderr=True)
     with status.status(f"loading {asked.model}") as line:
         model, tokenizer = load_model(asked.model, asked.trust_remote_code), require_tokenizer(asked.model)
+        asked = replace(asked, length=within_context(model, asked.length))
         probe = probe_of(model, asked.seed, asked.trained_loops)
         plan, notes = _plan(asked, probe)
         task, rows = _task_rows(asked)

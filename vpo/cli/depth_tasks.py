@@ -101,15 +101,25 @@ def rewards_by_loop(
         rows: P prompts.
         tokenizer: Of the model.
         loops: R.
-        max_new_tokens: Longest answer.
+        max_new_tokens: Longest answer; the model's context may end it before.
         progress: Called with what is about to be done.
+
+    Raises:
+        ValueError: A prompt leaves no room for an answer.
     """
     import torch
 
     from eval.bootstrap import bootstrap_band
     from eval.depth.record import Series, numbers
+    from vpo.cli.models import within_context
 
     prompts = [prompt_ids(row["prompt"], tokenizer) for row in rows]
+    longest = max(map(len, prompts))
+    room = within_context(model, longest + max_new_tokens) - longest
+    if room < 1:
+        raise ValueError(
+            f"a prompt of {longest} tokens fills the model's context: expected room for an answer. Drop --generate."
+        )
     earned = np.zeros((len(rows), loops))
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     device = next(model.parameters()).device
@@ -120,7 +130,7 @@ def rewards_by_loop(
             width = max(map(len, part))
             ids = torch.tensor([[pad] * (width - len(each)) + each for each in part], device=device)
             mask = torch.tensor([[0] * (width - len(each)) + [1] * len(each) for each in part], device=device)
-            options = {"do_sample": False, "max_new_tokens": max_new_tokens, "pad_token_id": pad, setting: loop}
+            options = {"do_sample": False, "max_new_tokens": room, "pad_token_id": pad, setting: loop}
             made = model.generate(ids, attention_mask=mask, **options)
             for i, answer in enumerate(tokenizer.batch_decode(made[:, width:], skip_special_tokens=True)):
                 earned[first + i, loop - 1] = _scalar(task.score(answer, rows[first + i]), task.w_star)

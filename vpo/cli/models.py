@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from vpo.model_folder import check_folder
+from vpo.model_folder import check_folder, not_to_be_had
 
 
 def load_model(name: str, trust_remote_code: bool = False) -> Any:
@@ -33,6 +34,8 @@ def load_model(name: str, trust_remote_code: bool = False) -> Any:
         model, found = AutoModelForCausalLM.from_pretrained(name, **options, output_loading_info=True)
     # What is wrong in a checkpoint's files surfaces wherever transformers, PEFT or safetensors stumble over it
     except Exception as error:
+        if isinstance(error, OSError) and not Path(name).is_dir() and "safetensors" not in str(error):
+            raise ValueError(not_to_be_had(name, _first_line(error))) from error
         if "safetensors" in str(error) and isinstance(error, (OSError, ValueError)):
             raise ValueError(
                 f"{name} has no weights as safetensors; other files are pickles, which are not read. If you trust it, "
@@ -45,6 +48,12 @@ def load_model(name: str, trust_remote_code: bool = False) -> Any:
             "would be random otherwise. Copy the checkpoint again; or its config.json is another model's."
         )
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def within_context(model: Any, length: int) -> int:
+    """``length`` in tokens, or the model's context where that is shorter."""
+    context = getattr(model.config, "max_position_embeddings", None)
+    return length if context is None else min(length, context)
 
 
 def load_tokenizer(name: str) -> Any | None:
@@ -64,9 +73,13 @@ def require_tokenizer(name: str) -> Any:
     check_folder(name)
     from transformers import AutoTokenizer
 
+    import vpo.looped  # noqa: F401 - registers looped models, without which a policy's configuration is warned about
+
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # tokenizers raises its bare kind
+        if isinstance(error, OSError) and not Path(name).is_dir():
+            raise ValueError(not_to_be_had(name, _first_line(error))) from error
         raise ValueError(
             f"{name} gives no tokenizer, and text is to be read: expected one beside the model ({_first_line(error)})."
         ) from error

@@ -168,5 +168,6 @@ def _split(address: str) -> tuple[str, int]:
 def _unreachable(address: str, error: Exception) -> str:
     return (
         f"no Ray cluster can be reached at {address!r} ({error}): {_FORMS}. Start one with `ray start --head`, and on "
-        "this machine, if it is not the head, `ray start --address=host:port`."
+        "this machine, if it is not the head, `ray start --address=host:port`. "
+        "One that was started with a token needs RAY_AUTH_MODE=token and the token of ~/.ray/auth_token here, too."
     )

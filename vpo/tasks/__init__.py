@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
 from typing import Any
 
@@ -48,10 +49,12 @@ def get_task(name: str, **options: Any) -> Any:
         name, options = family, {"generator": member or None, **options}
     if name in HOME:
         home, kind = HOME[name]
+        build = getattr(import_module(home), kind)
         try:
-            return getattr(import_module(home), kind)(**options)
+            return build(**options)
         except TypeError as error:
-            raise ValueError(f"task {name!r} has not these options: {error}.") from error
+            known = ", ".join(inspect.signature(build).parameters)
+            raise ValueError(f"task {name!r} has not these options: {error}. Expected some of {known}.") from error
     if "." not in name:
         raise ValueError(
             f"there is no task {name!r}: known tasks are {', '.join(map(repr, HOME))}. Of your own: a .py file, or "

@@ -49,6 +49,20 @@ def test_a_converted_model_is_measured_on_text(pretrained: Path, text: Path, tmp
     assert (looped / "config.json").read_text() == before, "measuring changes nothing"
 
 
+def test_passages_and_answers_end_with_the_context_of_the_model(policy: Path, tmp_path: Path, capsys) -> None:
+    context = json.loads((policy / "config.json").read_text())["learned_positions"]
+    assert context < 120, "the defaults of --length and --max-new-tokens are longer"
+    out, passage = tmp_path / "out", tmp_path / "long.txt"
+    words = ("--generate", 2, "--max-tokens", 200, "--loops", 3, "--no-jacobian")
+    assert run("depth", "report", policy, "--task", "knapsack", "--out", out, *words) == 0
+    assert read(out).rewards is not None
+    passage.write_text(" ".join(["1"] * 3 * context))
+    assert run("depth", "report", policy, "--text", passage, "--out", out, *QUICK) == 0
+    assert f"in passages of {context} at most" in read(out).data
+    run("depth", "calibrate", policy, "--text", passage)
+    assert "learned ones" not in capsys.readouterr().err
+
+
 def test_a_policy_is_measured_on_the_reference_answers_of_a_task(policy: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     words = ("--generate", 4, "--max-new-tokens", 6, "--max-tokens", 800)

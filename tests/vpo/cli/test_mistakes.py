@@ -114,6 +114,16 @@ def test_vllm_that_is_not_installed(said):
         (("monitor", "."), "holds nothing: expected a run's folder with rollouts/"),
         (("monitor", "none"), "there is nothing at none: expected a run's folder"),
         (("serve", "./none"), "./none is no folder: expected one with a model's config.json"),
+        (("serve", "runs/healed"), "runs/healed is no folder: expected one with a model's config.json"),
+        (("serve", "runs/maze/final"), "runs/maze/final is no folder: expected one with a model's config.json"),
+        (
+            ("serve", "tinny"),
+            "there is no model 'tinny' to be had: expected a folder or a name on the hub. There is no",
+        ),
+        (
+            ("convert", "a/b", "--out", "x", "--prelude", "1", "--core", "1", "--coda", "1"),
+            "there is no model 'a/b' to be had: expected a folder or a name on the hub. There is no such folder here",
+        ),
         (("convert", "./none", "--out", "x", "--prelude", "1", "--core", "1", "--coda", "1"), "./none is no folder"),
         (("tasks", "check", "mazes"), "there is no task 'mazes'"),
         (("tasks", "check", "mine.py"), "mine.py"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,12 @@ from search.driver import run_search
 from search.ledger import read_results
 from search.procedures import Evolution
 from search.records import Sampling, Variation
+from tests.checkout import ROOT
 from tests.search.cli_parts import digits
 from tests.search.toy_problem import ToyProblem
 from vpo.cli.app import main
+from vpo.tasks import get_task
+from vpo.tasks.tiny_policy import tiny_policy
 
 TASK = """
 from vpo.tasks import task
@@ -199,6 +203,7 @@ def test_show_says_what_there_is_instead(evolved, capsys, words, message):
         ({"cascade": {"share": 0.5, "bar": 0.5}}, "has no evaluate_some and num_components"),
         ({"retry": {"max_retries": -1}}, "max_retries is -1, expected 0 or more"),
         ({"retry": {"times": 3}}, "there is no setting 'retry.times': expected max_retries, first_s"),
+        ({"problem": {"name": "maze", "num_problems": 0}}, "gives no problems"),
         ({"overlap": True}, "overlap=True goes with rounds alone"),
     ],
 )
@@ -231,6 +236,16 @@ def test_folder_of_another_search_is_refused_and_kept(tmp_path, capsys):
     assert (tmp_path / "out" / "ledger.jsonl").read_bytes() == before
 
 
+def test_file_that_was_mended_after_a_failed_start_is_run_in_the_same_folder(tmp_path, capsys):
+    broken = {"name": "tests.search.cli_parts:digits", "fails": True}
+    with pytest.raises(ValueError, match="does not fit"):
+        main(["search", "run", str(write_config(tmp_path, sampler=broken, batch=2))])
+    assert (tmp_path / "out" / "ledger.jsonl").read_bytes().count(b"\n") == 1
+    assert main(["search", "run", str(write_config(tmp_path))]) == 0
+    assert "holds another search" not in capsys.readouterr().err
+    assert [each.answers[-1] for each in read_results(tmp_path / "out" / "ledger.jsonl")] == [12, 12, 12]
+
+
 @pytest.mark.parametrize("command", ["resume", "replay", "show"])
 def test_folder_without_a_search_is_refused(tmp_path, capsys, command):
     assert main(["search", command, str(tmp_path)]) == 1
@@ -244,3 +259,15 @@ def test_programs_that_differ_in_comments_are_evaluated_once_if_the_file_says_so
     (first, *_) = read_results(tmp_path / "out" / "ledger.jsonl")
     assert len({candidate.answer for candidate in first.candidates}) == 12
     assert sum(candidate.duplicate for candidate in first.candidates) == (11 if dedupe == "python" else 0)
+
+
+def test_the_search_of_the_guide_runs_with_the_policy_of_the_quickstart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    policy, tokenizer = tiny_policy(get_task("maze"), num_answers=3, seed=0)
+    policy.save_pretrained("tiny")
+    tokenizer.save_pretrained("tiny")
+    (guide,) = re.findall(r"```yaml\n# count.yaml\n(.*?)```", (ROOT / "docs/search_runs.md").read_text(), re.DOTALL)
+    assert "model: tiny" in guide and "max_completion_tokens: 20000" in guide
+    Path("count.yaml").write_text(guide.replace("max_completion_tokens: 20000", "max_completion_tokens: 100"))
+    assert main(["search", "run", "count.yaml"]) == 0
+    assert all(each.answers for each in read_results("runs/search/maze/ledger.jsonl"))

@@ -52,7 +52,9 @@ def test_an_address_where_nobody_answers_is_an_error_at_once() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(ConnectionError, match=rf"no Ray cluster can be reached at '127.0.0.1:{port}' .*ray start"):
+    with pytest.raises(
+        ConnectionError, match=rf"no Ray cluster can be reached at '127.0.0.1:{port}' .*ray start.*RAY_AUTH_MODE"
+    ):
         Connection(f"127.0.0.1:{port}")
 
 

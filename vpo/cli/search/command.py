@@ -12,8 +12,9 @@ from rich.progress import BarColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from search.driver import GaveUpError, Progress, SearchInterrupted, run_search
-from search.ledger import read_told
+from search.ledger import is_free, read_told
 from search.replay import Difference, replay_search
+from search.samplers import SamplerError
 from search.screening.registry import make_predictor
 from vpo.cli.console import Console, text_column
 from vpo.cli.own_code import code_of_search, require_trust
@@ -43,10 +44,13 @@ def run_config(path: Path) -> int:
     folder = Path(config.out)
     kept = folder / CONFIG
     if kept.is_file() and read_config(kept) != config:
-        raise ValueError(
-            f"{folder} holds another search (see {kept}), expected the one of {path}: give another `out`, or resume "
-            f"that one with `vpo search resume {folder}`."
-        )
+        # One that failed before it had sampled anything left a folder, and its file was mended: nothing is lost
+        if not is_free(folder / LEDGER):
+            raise ValueError(
+                f"{folder} holds another search (see {kept}), expected the one of {path}: give another `out`, or "
+                f"resume that one with `vpo search resume {folder}`."
+            )
+        kept.unlink()
     return _search(config, folder)
 
 
@@ -119,11 +123,11 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
             run_search(problems, make, sampler, budget, ledger_path=folder / LEDGER, progress=report, **options)
         except SearchInterrupted as stop:
             bars.stop()
-            console.print(f"{stop}\nTo go on: {_resume(config, folder)}")
+            console.print(f"{stop}\nTo go on: {_resume(config, folder)}", soft_wrap=True)
             raise SystemExit(130) from None
-        except GaveUpError as stop:
+        except (GaveUpError, SamplerError) as stop:
             bars.stop()
-            console.print(f"Error: {stop}\nTo go on: {_resume(config, folder)}")
+            console.print(f"Error: {stop}\nTo go on: {_resume(config, folder)}", soft_wrap=True)
             raise SystemExit(1) from None
     told = read_told(folder / LEDGER)
     record.end(sum(len(each.results) for each in told), None, "budget spent or nothing left to ask")
@@ -131,7 +135,7 @@ def _search(config: SearchConfig, folder: Path, max_seconds: float | None = None
     out.print(summary(told))
     for line in screen_summary(folder / LEDGER):
         out.print(line)
-    console.print(f"wrote {folder / LEDGER}; how an answer came about: vpo search show {folder} -p 0")
+    console.print(f"wrote {folder / LEDGER}; how an answer came about: vpo search show {folder} -p 0", soft_wrap=True)
     return 0
 
 

@@ -46,6 +46,8 @@ def make_problems(config: SearchConfig) -> list[Problem]:
         problems = get_problems(name, **options)
     except TypeError as error:
         raise ValueError(f"problem {name!r} has not these options: {error}.") from error
+    if not problems:
+        raise ValueError(f"problem {name!r} gives no problems with {options}: expected one at least. See num_problems.")
     if config.dedupe == "python":
         for problem in problems:
             setattr(problem, "canonical", python_ast_key)  # noqa: B010 - no attribute of the protocol

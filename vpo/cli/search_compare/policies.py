@@ -11,6 +11,7 @@ from typing import Any
 from search.records import Generation, Request
 from search.samplers import Sampler
 from vpo.cli.search_compare.config import Policy
+from vpo.model_folder import may_be_on_the_hub
 
 _KINDS = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
 _LEFT_OUT = ("training_args.bin", "trainer_state.json")
@@ -69,8 +70,7 @@ def open_policy(policy: Policy, seed: int, batch_size: int) -> LazySampler:
         own = {key: value for key, value in options.items() if key not in ("base_url", "api_key_env")}
         return LazySampler({"name": "server", "model": model, **own}, connect)
     folder = Path(model).expanduser()
-    looks_like_one = model.startswith((".", "/", "~")) or "{seed}" in policy.model
-    if looks_like_one and not folder.is_dir():
+    if ("{seed}" in policy.model or not may_be_on_the_hub(model)) and not folder.is_dir():
         raise ValueError(
             f"policy {policy.name!r} names {model}, which is no folder: expected one with a model, or a name on the "
             "hub. Mend the path."

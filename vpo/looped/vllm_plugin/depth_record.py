@@ -9,7 +9,7 @@ Shape letters: N tokens of a step.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,15 @@ class TokenDepths:
     damping: np.ndarray
     residual: np.ndarray
     reason: np.ndarray
+
+    def plain(self) -> dict[str, list[float]]:
+        """Its numbers in lists, which is all that vLLM carries faithfully out of the process of an engine."""
+        return {name: getattr(self, name).tolist() for name in _FIELDS}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Sequence[float]]) -> TokenDepths:
+        """Read them back from :meth:`plain`."""
+        return cls(**{name: np.asarray(plain[name], kind) for name, kind in _FIELDS.items()})
 
 
 class DepthRecord:

@@ -38,8 +38,8 @@ class LoopedLLM(LLM):
     def generate(self, *args: Any, **kwargs: Any) -> Any:
         """As ``vllm.LLM.generate``."""
         outputs = super().generate(*args, **kwargs)
-        taken: dict[str, TokenDepths] = self.collective_rpc("take_depths")[0]  # all workers of an engine agree
-        found = {request_of(name): depths for name, depths in taken.items()}
+        taken = self.collective_rpc("take_depths")[0]  # all workers of an engine agree
+        found = {request_of(name): TokenDepths.of(depths) for name, depths in taken.items()}
         for output in outputs:
             for completion in output.outputs:
                 completion.depths = found[output.request_id, completion.index]

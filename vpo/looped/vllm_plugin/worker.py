@@ -31,6 +31,7 @@ class LoopedWorkerExtension:
             block_size = batch.block_table[0].block_size
             model.record = DepthRecord(lambda: runner.input_batch.req_ids, block_size)
 
-    def take_depths(self) -> dict[str, TokenDepths]:
-        """Depths of all requests since the last call, by vLLM's internal name of a request."""
-        return self.model_runner.get_model().model.record.take()
+    def take_depths(self) -> dict[str, dict[str, list[float]]]:
+        """Depths of all requests since the last call, by vLLM's internal name of a request; see `TokenDepths.plain`."""
+        taken: dict[str, TokenDepths] = self.model_runner.get_model().model.record.take()
+        return {name: depths.plain() for name, depths in taken.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -83,3 +85,18 @@ def test_depths_are_kept_beside_what_trl_takes_from_an_engine():
     assert kept == [1, 2]
     engine.generate([3])
     assert kept == [1, 2]
+
+
+def test_depths_keep_every_bit_as_plain_numbers():
+    """vLLM gives what comes out of an engine's own process as plain lists and mappings."""
+    draw = np.random.default_rng(0)
+    made = TokenDepths(
+        np.array([1, 4, 2], np.int16),
+        np.array([0, 2**62 + 1, 5], np.int64),
+        draw.random(3).astype(np.float32),
+        np.array([0, 1, 2], np.int8),
+    )
+    read = TokenDepths.of(json.loads(json.dumps(made.plain())))
+    for name in ("depth", "damping", "residual", "reason"):
+        there, here = getattr(made, name), getattr(read, name)
+        assert here.dtype == there.dtype and (here == there).all()
