@@ -94,7 +94,7 @@ def examples(split: str, size: int, seed: int) -> Iterator[tuple[list[dict[str, 
     """
     rng = random.Random(f"countdown-{split}-{seed}")
     for _, row in zip(range(size), rows(split), strict=False):
-        yield prompt(row), _written([_random_expression(row["numbers"], rng) for _ in range(NUM_ANSWERS)])
+        yield prompt(row), _written([random_expression(row["numbers"], rng) for _ in range(NUM_ANSWERS)])
 
 
 def _written(answers: list[str]) -> str:
@@ -102,7 +102,8 @@ def _written(answers: list[str]) -> str:
     return "".join(f"<{TAG}_{i}>{answer}</{TAG}_{i}>" for i, answer in enumerate(answers, 1))
 
 
-def _random_expression(numbers: list[int], rng: random.Random) -> str:
+def random_expression(numbers: list[int], rng: random.Random) -> str:
+    """Three numbers with two operators, with or without brackets."""
     a, b, c = rng.sample(numbers, 3)
     first, second = rng.choice("+-*/"), rng.choice("+-*/")
     return rng.choice((f"{a} {first} {b} {second} {c}", f"({a} {first} {b}) {second} {c}"))

@@ -37,9 +37,9 @@ def test_the_differences_and_the_searches_are_those_of_the_results():
             assert _difference(each, each["arm"]) in PAGE
 
 
-def test_a_random_expression_is_worth_what_the_guide_holds_the_policies_against():
+def test_arandom_expression_is_worth_what_the_guide_holds_the_policies_against():
     task = get_task(str(ROOT / "recipes" / "countdown.py"))
-    examples = load_file(ROOT / "recipes" / "countdown.py")._random_expression
+    examples = load_file(ROOT / "recipes" / "countdown.py").random_expression
     rng = random.Random(0)
     rows = list(islice(task.path("test"), 100))
     vectors = [task.score(examples(row["numbers"], rng), row) for row in rows for _ in range(10)]

@@ -75,7 +75,7 @@ def test_what_the_form_is_learned_from_is_read_as_answers_and_gives_no_solution_
         hits += [vector[3] for vector in vectors]
     assert sum(hits) / len(hits) < 0.1  # by chance alone
     rng = random.Random(0)
-    assert "**" not in "".join(countdown._random_expression([1, 2, 3], rng) for _ in range(100))
+    assert "**" not in "".join(countdown.random_expression([1, 2, 3], rng) for _ in range(100))
 
 
 @pytest.mark.slow
