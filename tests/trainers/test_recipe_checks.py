@@ -55,5 +55,5 @@ def test_options_of_a_task_that_are_no_options_are_refused_in_one_message(tmp_pa
 
     content = {**RECIPE, "output_dir": f"{tmp_path}/out", "report_to": "none", "task_options": options}
     script, args, _, mixture = read(tmp_path, content)
-    with pytest.raises(ValueError, match="task_options is .*: expected options by name"):
+    with pytest.raises(ValueError, match=r"task_options is .*: expected options by name"):
         recipe_data(script, args, mixture)
