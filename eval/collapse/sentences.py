@@ -32,6 +32,14 @@ def _sentence(quantity: Quantity, values: NDArray[np.float64] | None) -> str:
     if values is None:  # not measured at this look; its evidence is of earlier ones
         return f"{quantity.name} is above its bound of {bound:.2f} by the evidence of earlier looks."
     now = float(values.mean())
+    sentence = _measured(quantity, now, base)
+    if now <= bound:  # every quantity is worse when it is larger
+        return f"{sentence.removesuffix('.')}, which is within the bound again: the evidence is of earlier looks."
+    return sentence
+
+
+def _measured(quantity: Quantity, now: float, base: float) -> str:
+    bound = quantity.bound
     if quantity.kind == "share":
         what = f"{quantity.facet.capitalize()} {quantity.label!r} has {now:.0%} of samples"
         return f"{what} ({base:.0%} at the reference, bound {bound:.0%})."
