@@ -145,8 +145,11 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
             trainer.push_to_hub(dataset_name=script.dataset_name or script.task)
     if script.evaluate != "no":
         _evaluate(trainer)
-    if hasattr(trainer, "end"):  # transformers 5.18 and later: closes trackers and the process group
+    # A process that ends with its group's threads running may be aborted at the very end, after all is saved.
+    if hasattr(trainer, "end"):  # transformers 5.18 and later: closes trackers, too
         trainer.end()
+    else:
+        trainer.accelerator.end_training()
 
 
 def alert_sinks(report_to: Sequence[str]) -> list[str]:

@@ -30,7 +30,7 @@ def test_the_example_runs_and_solves_its_problem(tmp_path, monkeypatch, capsys):
 def test_the_file_of_a_search_is_one():
     _, source = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
     config = parse_config(yaml.safe_load(source), "the guide")
-    assert make_budget(config).max_completion_tokens == 20000 and make_sampling(config).max_new_tokens == 64
+    assert make_budget(config).max_completion_tokens == 20000 and make_sampling(config).max_new_tokens == 43
     assert make_procedure(config) is not None and config.sampler["name"] == "model"
 
 

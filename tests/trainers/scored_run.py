@@ -126,6 +126,7 @@ def main(out: Path, arm: str) -> None:
     weights = torch.cat([p.detach().flatten() for p in trainer.accelerator.unwrap_model(trainer.model).parameters()])
     facts = {"steps": seen, "weights": weights.tolist(), "generated": trainer.token_budget.generated}
     (out / f"rank{trainer.accelerator.process_index}.json").write_text(json.dumps(facts))
+    trainer.accelerator.end_training()  # else a process may be aborted as it exits
 
 
 if __name__ == "__main__":

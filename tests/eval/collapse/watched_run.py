@@ -37,6 +37,7 @@ def main(folder: Path, kind: str) -> None:
         "alarms": [alarm.step for alarm in callback.monitor.alarms],
     }
     (folder / f"rank{rank}.json").write_text(json.dumps(found))
+    trainer.accelerator.end_training()  # else a process may be aborted as it exits
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ.update({"HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1"})
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -70,6 +71,7 @@ def main(out: Path, batch_size: int) -> None:
         }
         if one.is_world_process_zero():
             out.write_text(json.dumps(facts))
+    PartialState().destroy_process_group()  # else a process may be aborted as it exits
 
 
 if __name__ == "__main__":
