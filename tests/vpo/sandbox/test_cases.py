@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.vpo.sandbox.places import needs_own_tmp
 from vpo.sandbox import Job, Limits, Sandbox
 from vpo.sandbox.verdict import read_plain
 
@@ -77,7 +78,7 @@ if __name__ == "__main__":
         "import atexit\natexit.register(print, 'done', end='')",
         "import sys, io\nsys.stdout.write('done')\nsys.stdout = io.StringIO()\nprint('lost')",
         "from concurrent.futures import ThreadPoolExecutor as T\nT(1).submit(print, 'done', end='')",
-        "open('file', 'w').write('done')\nprint(open('/tmp/file').read(), end='')",
+        pytest.param("open('file', 'w').write('done')\nprint(open('/tmp/file').read(), end='')", marks=needs_own_tmp),
         "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'print(\"done\", end=\"\")'])",
     ],
 )
@@ -112,6 +113,7 @@ def test_a_function_that_is_not_there_is_an_error(box: Sandbox) -> None:
     assert (result.status, result.detail) == ("error", "NameError: the code defines no 'f'")
 
 
+@needs_own_tmp
 def test_each_case_starts_afresh(box: Sandbox) -> None:
     code = "import os\nseen = []\ndef f(x):\n    seen.append(x)\n    return [seen, os.listdir('/tmp')]"
     assert [result.value for result in box.run(Job(code, [[1], [2]], "f"))] == [[[1], []], [[2], []]]

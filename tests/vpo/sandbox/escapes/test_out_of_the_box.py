@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.vpo.sandbox.escapes.attempts import call, program
+from tests.vpo.sandbox.places import needs_own_tmp
 from vpo.sandbox import Job, Sandbox
 
 
@@ -76,6 +77,7 @@ def home(path): return os.listdir(path) if os.path.isdir(path) else []
     assert set(listing.value) <= {".venv"}
 
 
+@needs_own_tmp
 def test_nothing_but_the_own_folder_can_be_written(box: Sandbox) -> None:
     code = """
 import os, sys
