@@ -164,6 +164,15 @@ def test_the_small_size_and_single_values_are_laid_over_the_rest(tmp_path):
         read_pipeline(recipe, sets=["heal.cap"])
 
 
+def test_null_takes_a_key_out_so_that_one_may_stand_in_for_another(tmp_path):
+    recipe = tmp_path / "wheel.yaml"
+    recipe.write_text("model: {wheel: some-model==1.0}\nconvert: {core: 1, loops: 2}\n")
+    found = read_pipeline(recipe, sets=["model.wheel=null", "model.name=here", "convert.loops=null"])
+    assert found.stages == {"model": {"name": "here"}, "convert": {"core": 1}}
+    with pytest.raises(ValueError, match="`name` or `wheel`"):
+        read_pipeline(recipe, sets=["model.wheel=null"])
+
+
 def test_stages_run_once_and_in_order_and_until_the_one_that_is_named(counting, tmp_path, capsys):
     assert run(counting, until="convert") == 0
     assert not (tmp_path / "run" / "heal").exists()

@@ -67,7 +67,7 @@ def read_pipeline(path: Path, smoke: bool = False, sets: Sequence[str] = (), dry
     Args:
         path: YAML with ``out``, ``seed``, a mapping for each stage, and ``smoke``: the same again, only what differs.
         smoke: Lay ``smoke`` over the rest.
-        sets: Further values, as "heal.max_steps=100".
+        sets: Further values, as "heal.max_steps=100"; null takes a key out.
         dry_run: Make every stage one step.
 
     Raises:
@@ -87,7 +87,7 @@ def read_pipeline(path: Path, smoke: bool = False, sets: Sequence[str] = (), dry
             raise ValueError(f"{path} has no key smoke: expected what its small size differs in. Leave --smoke out.")
         content = _over(content, {"out": f"{content.get('out', f'runs/{path.stem}')}-smoke", **small})
     for word in sets:
-        content = _over(content, _set(word))
+        content = _without_null(_over(content, values := _set(word)), values)
     if dry_run:
         content = _over(content, {stage: values for stage, values in _DRY.items() if stage in content})
         if "train" in content:  # what one step takes
@@ -182,6 +182,15 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(found.get(key), dict)
         found[key] = {**found[key], **value} if both else value
     return found
+
+
+def _without_null(content: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The content without the keys of stages that were given as null."""
+    for stage, values in given.items():
+        gone = [key for key, value in values.items() if value is None] if isinstance(values, dict) else []
+        if gone:
+            content = {**content, stage: {key: each for key, each in content[stage].items() if key not in gone}}
+    return content
 
 
 def _set(word: str) -> dict[str, Any]:

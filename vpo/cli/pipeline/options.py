@@ -15,7 +15,8 @@ def pipeline(
     smoke: Annotated[bool, typer.Option("--smoke", help="The recipe's own small size, in another folder.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="One step of every stage; nothing is kept.")] = False,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Another value, as heal.max_steps=100; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", help="Another value, as heal.max_steps=100; null takes a key out; may be repeated."),
     ] = None,
 ) -> None:
     """Take a pretrained checkpoint to a searched policy: convert, heal, train, evaluate, monitor, search; one file.
