@@ -78,6 +78,20 @@ def test_a_random_expression_is_worth_what_the_guide_holds_the_policies_against(
     means = [sum(column) / len(vectors) for column in zip(*vectors, strict=True)]
     assert sum(w * mean for w, mean in zip(task.w_star, means, strict=True)) == pytest.approx(0.40, abs=0.03)
     assert means[2] == pytest.approx(0.25, abs=0.03)
+    for index, name in enumerate(task.components):  # other questions and draws than the benchmark's
+        assert RESULTS["controls"]["random expression"][f"mean {name}"] == pytest.approx(means[index], abs=0.05)
+
+
+def test_the_sum_of_the_numbers_earns_what_the_results_say():
+    task = get_task(str(ROOT / "recipes" / "countdown.py"))
+    rows = list(islice(task.path("test"), RESULTS["prompts"]))
+    utilities = []
+    for row in rows:
+        total = sum(row["numbers"])
+        close = max(0.0, 1 - abs(total - row["target"]) / row["target"])
+        utilities.append(0.1 + 0.2 + 0.3 * close + 0.4 * (total == row["target"]))
+    found = RESULTS["controls"]["sum of the numbers"]
+    assert found["best@1"] == found["best@8"] == pytest.approx(sum(utilities) / len(rows))
 
 
 def test_the_minutes_of_the_stages_are_those_of_the_results():

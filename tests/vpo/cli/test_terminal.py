@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import io
 import json
@@ -30,7 +29,7 @@ from search.budget import Budget
 from search.driver import run_search
 from search.procedures import Evolution
 from search.records import Sampling
-from tests.checkout import ROOT, imported_modules, sources
+from tests.checkout import ROOT
 from tests.eval.collapse.stream import mixture
 from tests.search.cli_parts import digits
 from tests.vpo.cli.test_runs import train_run
@@ -253,54 +252,3 @@ def test_a_defect_in_a_command_prints_a_traceback_that_steers_nothing(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert "RuntimeError: \\x1b[2J" in done.stderr and not STEERS.search(done.stderr + done.stdout)
-
-
-PRINTS = {"print", "echo", "secho", "pprint", "print_json"}
-MODULES = {
-    "rich",
-    "rich.print",
-    "rich.markup",
-    "rich.console.Console",
-    "rich.progress.TextColumn",
-    "rich.pretty",
-    "pprint",
-}
-DOORS = {"saying.py", "console.py"}
-
-
-def other_ways(source: str) -> set[str]:
-    """Ways to the terminal past the doors."""
-    found = {module for module in imported_modules(source) if module in MODULES}
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call):
-            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-            bare = isinstance(node.func, ast.Name) or ast.unparse(node.func).startswith(("typer.", "click.", "rich."))
-            if (name in PRINTS and bare) or ast.unparse(node.func) in ("sys.stdout.write", "sys.stderr.write"):
-                found.add(ast.unparse(node.func))
-            if any(each.arg in ("markup", "emoji") for each in node.keywords) or "from_markup" in name:
-                found.add("markup")
-    return found
-
-
-def test_commands_print_through_the_two_doors_alone():
-    files = [path for path in sources("vpo") if ROOT / "vpo" / "cli" in path.parents and path.name not in DOORS]
-    assert len(files) > 50
-    found = {str(path.relative_to(ROOT)): other_ways(path.read_text()) for path in files}
-    assert {path: ways for path, ways in found.items() if ways} == {}
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "print('x')",
-        "import typer\ntyper.echo('x')",
-        "from rich.console import Console",
-        "from rich import print",
-        "def f():\n    import rich.markup",
-        "import sys\nsys.stderr.write('x')",
-        "console.print(x, markup=True)",
-        "Text.from_markup(x)",
-    ],
-)
-def test_another_way_is_seen(source):
-    assert other_ways(source)
