@@ -84,6 +84,17 @@ def test_a_dry_run_takes_one_step_and_saves_nothing(recipe, tmp_path, monkeypatc
     assert not (tmp_path / "out" / "rollouts").exists()
 
 
+def test_a_training_leaves_its_process_group_when_it_is_done(recipe, tmp_path, monkeypatch):
+    """A process that exits with the group's threads running may be aborted, after all is saved."""
+    from accelerate import Accelerator
+
+    left: list[bool] = []
+    monkeypatch.setattr(Accelerator, "end_training", lambda self: left.append((tmp_path / "out").exists()))
+    monkeypatch.chdir(tmp_path)
+    run("--config", str(recipe), "--max_steps", "1")
+    assert left == [True]
+
+
 def test_a_task_brings_prompts_rewards_and_its_tag(tmp_path, capsys):
     from vpo.tasks import get_task
     from vpo.tasks.tiny_policy import tiny_policy
