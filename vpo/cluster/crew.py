@@ -264,9 +264,9 @@ class Crew:
         deaths = self._deaths[member.place] = self._deaths.get(member.place, 0) + (not member.has_suspect)
         if deaths >= _DEATHS:
             self.refused[member.place] = RuntimeError(f"{deaths} actors in a row were lost, the last one {reason}.")
-        tasks = self._dismiss(member)
-        _log.warning("lost an actor with %d calls, which go to others. %s", len(tasks), reason)
-        for task in reversed(tasks):
+        # said before it is done: who sees that the place is gone finds the reason in the log
+        _log.warning("lost an actor with %d calls, which go to others. %s", len(member.flying), reason)
+        for task in reversed(self._dismiss(member)):
             self._again(task, member.place, reason)
 
     def _refuse(self, member: Member, error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -69,6 +70,28 @@ def test_whoever_dies_every_piece_of_work_is_answered_once_and_right(
     assert not deaths and not losses
     assert all(thread.most <= thread.slots for threads in company.hired.values() for thread in threads)
     assert all(thread.ends for threads in company.hired.values() for thread in threads)
+
+
+def test_who_sees_that_a_place_is_gone_finds_the_reason_in_the_log(
+    companies: list[Company], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[list[str], bool]] = []
+    end = Thread.end
+
+    def watched(actor: Thread) -> None:
+        lines = [record.getMessage() for record in caplog.records]
+        seen.append((company.crew.places, any("lost an actor with 1 calls" in line for line in lines)))
+        end(actor)
+
+    def act(actor: Thread, number: int) -> int:
+        raise DeathError("killed")
+
+    monkeypatch.setattr(Thread, "end", watched)
+    companies.append(company := Company(act, "one", tries=1))
+    company.crew.wait_until_ready()
+    with caplog.at_level(logging.WARNING, crew_module.__name__), pytest.raises(RuntimeError, match="killed|it died"):
+        company.crew.submit(Double(1)).result(timeout=20)
+    assert seen[0] == ([], True)
 
 
 def test_a_slow_member_gets_less(companies: list[Company]) -> None:

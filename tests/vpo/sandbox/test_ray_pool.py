@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -144,7 +145,8 @@ def test_a_node_that_is_killed_in_the_middle_loses_no_job_and_one_that_joins_get
         victim = cluster.kill_last()
         assert wait_until(lambda: victim not in [node.id for node in box.nodes])
     assert len(box.nodes) == 1
-    assert any("lost an actor with 2 calls" in record.message for record in caplog.records), "it was at work"
+    lost = r"lost an actor with [12] calls"  # one, where the other came back broken before the actor died
+    assert any(re.match(lost, record.getMessage()) for record in caplog.records), "it was at work"
     assert not futures[-1].done(), "there is work left for the one that joins"
     joined = cluster.add()
     assert wait_until(lambda: joined in [node.id for node in box.nodes])
