@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vpo.answers import AnswerFormat
+from vpo.answers import AnswerFormat, AnswerSet
 from vpo.rewards import AnswerReward
 
 
@@ -25,7 +25,8 @@ def answer_tokens(
     """Token range of each answer of a completion, its tags included.
 
     The closing tag belongs to the answer, as its first token is the decision to end it; so does the opening one, the
-    decision to give it. A token that reaches over a border belongs to the answer that it has a part of.
+    decision to give it. A token that reaches over a border belongs to the answer that it has a part of. An answer that
+    was begun and never closed has all that follows, while there is room for one more.
 
     Args:
         tokenizer: Decodes the ids.
@@ -34,15 +35,13 @@ def answer_tokens(
         answers: The answers that were scored, if they must be those that the tokens spell.
 
     Returns:
-        (start, end) for each answer, in the order of the answers; None if the tokens do not spell the text, or spell
-        other answers.
+        (start, end) for each answer in the order of the answers, and at last for the unfinished one; None if the tokens
+        do not spell the text, or spell other answers.
     """
     text = tokenizer.decode(ids, skip_special_tokens=True)
     found = answer_format.parse(text)
     if answers is not None and tuple(answers) != found.answers:
         return None
-    if not found.answers:
-        return []
     lengths: dict[int, int] = {0: 0, len(ids): len(text)}
 
     def spelled(count: int) -> int:
@@ -59,16 +58,36 @@ def answer_tokens(
             low, high = (low, middle) if spelled(middle) >= place else (middle + 1, high)
         return low
 
+    elements = [*found.elements, *([found.unfinished] if has_room(found, answer_format) else [])]
     ranges = []
-    for start, end in found.elements:
+    for start, end in elements:
         first = first_with(start)
         if spelled(first) > start:
             first -= 1  # it reaches over the border
-        last = first_with(end)
+        last = first_with(end) if (start, end) != found.unfinished else len(ids)  # the end token, too, did not close it
         if not 0 <= first <= last or spelled(last) < end:
             return None
         ranges.append((first, last))
     return ranges
+
+
+def has_room(found: AnswerSet, answer_format: AnswerFormat) -> bool:
+    """Whether a completion holds an unfinished answer that, closed, would have been one more of its set."""
+    return found.unfinished is not None and len(found.answers) < answer_format.num_answers
+
+
+def unfinished_answers(reward: AnswerReward) -> Tensor:
+    """Places of the answers that were begun and never closed, in the batch that a reward function has just scored.
+
+    Returns:
+        (B, M) bool, on the CPU: True right behind the last answer of a completion.
+    """
+    assert reward.last is not None  # it was called on this batch
+    places = torch.zeros(len(reward.last.answer_sets), reward.answer_format.num_answers, dtype=torch.bool)
+    for row, found in enumerate(reward.last.answer_sets):
+        if has_room(found, reward.answer_format):
+            places[row, len(found.answers)] = True
+    return places
 
 
 def batch_answer_tokens(
@@ -82,15 +101,17 @@ def batch_answer_tokens(
         reward: Parsed the same completions' text.
 
     Returns:
-        For each completion the ranges of its answers, and the share of completions whose answers have no place in their
-        tokens, because a chat template's parser cut the text (a draft in the thinking is not the answer): none are
-        given for them.
+        For each completion the ranges of its answers, as `answer_tokens` has them, and the share of completions whose
+        answers have no place in their tokens, because a chat template's parser cut the text (a draft in the thinking is
+        not the answer): none are given for them.
     """
     assert reward.last is not None  # it was called on this batch
     ranges: list[list[tuple[int, int]]] = []
     lost = 0
     for ids, found in zip(completion_ids, reward.last.answer_sets, strict=True):
         own = answer_tokens(tokenizer, ids, reward.answer_format, found.answers)
+        if own is not None and len(own) != len(found.answers) + has_room(found, reward.answer_format):
+            own = None  # a parser has cut off, or closed, what the tokens leave open
         ranges.append(own or [])
         lost += own is None
     return ranges, lost / max(len(ranges), 1)
@@ -108,7 +129,7 @@ def advantages_by_token(
     Args:
         advantages: (B,) of completions.
         answer_advantages: (B, M) of answers.
-        mask: (B, M) answers that exist.
+        mask: (B, M) answers that exist, or were begun.
         ranges: For each completion the token ranges of its existing answers in order; empty to give it its own
             advantage throughout.
         length: T.

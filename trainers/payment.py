@@ -134,8 +134,15 @@ class Payment:
         centers = torch.where(centers.any(dim=1, keepdim=True), centers, present)  # what w* knows does not apply here
         return [row if min(row) < max(row) else None for row in centers.tolist()]
 
-    def pay(self, groups: AnswerGroups) -> Paid:
-        """Scores and advantages; 0 for a prompt that no component applies to."""
+    def pay(self, groups: AnswerGroups, unfinished: Tensor | None = None) -> Paid:
+        """Scores and advantages; 0 for a prompt that no component applies to.
+
+        Args:
+            groups: What is paid for.
+            unfinished: (N, M) answers that were begun and never closed. Where answers are paid by themselves, such a
+                one is an answer that adds nothing: paid its set's score, it would do better than a weak one, and a
+                policy under a length limit would learn not to close.
+        """
         scale = self.args.scale_rewards
         judged = torch.ones_like(groups.mask[:, :1, 0]) if groups.applies is None else groups.applies.any(1, True)
         own = torch.where(judged, self.objective.scores(groups), 0.0)
@@ -145,7 +152,8 @@ class Payment:
         if self.args.answer_credit != "set":
             credit = answer_credit(self.objective, groups, self.args.answer_credit)
             share = self.args.answer_credit_share
-            single = torch.where(judged[..., None], credit_advantages(credit, groups.mask, own, scale), 0.0)
+            given = groups.mask if unfinished is None else groups.mask | unfinished.view_as(groups.mask)
+            single = torch.where(judged[..., None], credit_advantages(credit, given, own, scale), 0.0)
             answers = share * single + (1 - share) * advantages.unsqueeze(-1)
             answers = answers.flatten(0, 1)
         return Paid(scores.flatten(), advantages.flatten(), answers)

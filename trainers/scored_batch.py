@@ -29,6 +29,7 @@ class ScoredBatch:
     rows: list[dict[str, Any]]
     depths: SampledDepths | None  # of a looped policy
     applies: Tensor | None = None  # (P, D) components that each prompt has, if not all have all
+    unfinished: Tensor | None = None  # (N, M) answers that were begun and never closed
 
 
 def applicable(rewards: Tensor, mask: Tensor, group_size: int) -> tuple[Tensor, Tensor | None]:

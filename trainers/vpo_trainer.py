@@ -21,7 +21,7 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 import vpo.looped  # noqa: F401 - registers looped policies, so that model="a/saved/policy" loads
-from trainers.answer_tokens import advantages_by_token, batch_answer_tokens
+from trainers.answer_tokens import advantages_by_token, batch_answer_tokens, unfinished_answers
 from trainers.collinearity_watch import CollinearityWatch
 from trainers.depth_replay import DepthReplay
 from trainers.diversity_inputs import answer_labels, mean_logps
@@ -167,7 +167,8 @@ class VPOTrainer(ModelCards, DepthReplay, ExactResume, StopsAtBudget, GRPOTraine
         group_size = self.num_generations if self.model.training else self.num_generations_eval
         mask = gather(mask)
         rewards, applies = applicable(gather(rewards), mask, group_size)
-        self._scored = ScoredBatch(rewards, mask, keys, labels, *batch, applies)
+        unfinished = gather(unfinished_answers(self.vector_reward.adapters[0]).to(mask.device))
+        self._scored = ScoredBatch(rewards, mask, keys, labels, *batch, applies, unfinished)
         return rewards_per_func
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -195,8 +196,9 @@ class VPOTrainer(ModelCards, DepthReplay, ExactResume, StopsAtBudget, GRPOTraine
         ranges, lost = batch_answer_tokens(self._tokenizer, scored.completion_ids, self.vector_reward.adapters[0])
         share = gather(torch.tensor([lost], device=self.accelerator.device)).mean().item()
         self._metrics["train" if self.model.training else "eval"]["set/answers_not_in_tokens"].append(share)
-        own, mask, length = paid.answer_advantages[local], scored.mask[local], output["completion_ids"].shape[1]
-        return advantages_by_token(paid.advantages[local], own, mask, ranges, length)
+        given = scored.mask if scored.unfinished is None else scored.mask | scored.unfinished
+        own, length = paid.answer_advantages[local], output["completion_ids"].shape[1]
+        return advantages_by_token(paid.advantages[local], own, given[local], ranges, length)
 
     def _next_generation_index(self, mode: str) -> int:
         """0 for the first batch generated at this optimizer step, 1 for the second...; the same after a resume.
@@ -230,7 +232,7 @@ class VPOTrainer(ModelCards, DepthReplay, ExactResume, StopsAtBudget, GRPOTraine
         groups = self.payment.groups(
             scored.rewards, scored.mask, scored.keys, w_star, group_size, step, scored.labels, logps, scored.applies
         )
-        return self.payment.pay(groups)
+        return self.payment.pay(groups, scored.unfinished)
 
     def w_star(self, num_components: int) -> Tensor:
         """(D,) weights of deployment: ``component_weights``, or ``reward_weights`` shared by a function's components.

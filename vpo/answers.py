@@ -48,6 +48,8 @@ class AnswerSet:
         num_extra: Closed answers skipped because their number was out of range or seen before.
         num_duplicates: Answers equal to an earlier one, whether or not they were dropped.
         elements: For each answer, (start, end) characters of it with its tags and the white space between.
+        unfinished: (start, end) of what follows the last closed answer from the first tag that opens another and is
+            never closed, to the end; None if there is no such thing.
     """
 
     answers: tuple[str, ...]
@@ -57,6 +59,7 @@ class AnswerSet:
     num_extra: int = 0
     num_duplicates: int = 0
     elements: tuple[tuple[int, int], ...] = field(default=(), compare=False)
+    unfinished: tuple[int, int] | None = field(default=None, compare=False)
 
     @property
     def parse_failed(self) -> bool:
@@ -200,6 +203,7 @@ class AnswerFormat:
         spans: list[tuple[int, int]] = []
         elements: list[tuple[int, int]] = []
         num_unclosed = num_extra = num_duplicates = position = 0
+        begun: int | None = None
         for number, tag_start, start in openings:
             if tag_start < position:
                 continue  # inside the answer before
@@ -208,8 +212,10 @@ class AnswerFormat:
                 ends.popleft()  # each closing tag is passed over once: linear time
             if not ends:
                 num_unclosed += 1
+                begun = tag_start if begun is None else begun
                 continue
             end, position = ends[0]
+            begun = None
             if number not in open_numbers:
                 num_extra += 1
                 continue
@@ -222,9 +228,8 @@ class AnswerFormat:
                 spans.append(span)
                 elements.append((tag_start, position))
         reasoning = completion[: openings[0][1]] if openings else completion
-        return AnswerSet(
-            tuple(answers), tuple(spans), reasoning, num_unclosed, num_extra, num_duplicates, tuple(elements)
-        )
+        found = (tuple(answers), tuple(spans), reasoning, num_unclosed, num_extra, num_duplicates, tuple(elements))
+        return AnswerSet(*found, unfinished=None if begun is None else (begun, len(completion)))
 
     def _find_tags(self, text: str) -> tuple[list[tuple[str, int, int]], dict[str, deque[tuple[int, int]]]]:
         """Opening tags (number, start, end) in order, and per number the closing tags (start, end) in order."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from trainers.answer_tokens import advantages_by_token, answer_tokens, batch_answer_tokens
+from trainers.answer_tokens import advantages_by_token, answer_tokens, batch_answer_tokens, unfinished_answers
 from vpo.answers import AnswerFormat
 from vpo.rewards import AnswerReward
 from vpo.tasks.word_tokenizer import word_tokenizer
@@ -40,7 +40,8 @@ def owners_by_bytes(tokenizer, ids: list[int], text: str) -> list[set[int]]:
     table = byte_of_char()
     raw = text.encode()
     found = TWO.parse(text)
-    elements = [(len(text[:a].encode()), len(text[:b].encode())) for a, b in found.elements]
+    whole = [*found.elements, *([found.unfinished] if found.unfinished and len(found.answers) < 2 else [])]
+    elements = [(len(text[:a].encode()), len(text[:b].encode())) for a, b in whole]
     owners, place = [], 0
     for piece in tokenizer.convert_ids_to_tokens(ids):
         size = 0 if piece in ("<pad>", "<eos>") else len([table[c] for c in piece])
@@ -95,7 +96,10 @@ def test_every_token_belongs_to_the_answers_that_it_has_a_part_of(tokenizer, par
     text = tokenizer.decode(ids, skip_special_tokens=True)
     ranges = answer_tokens(tokenizer, ids, TWO)
     assert ranges is not None
-    assert len(ranges) == len(TWO.parse(text).answers)
+    found = TWO.parse(text)
+    is_cut = found.unfinished is not None and len(found.answers) < 2
+    assert len(ranges) == len(found.answers) + is_cut
+    assert not is_cut or ranges[-1][1] == len(ids), "the end of the text did not close it, either"
     got = [{n for n, (a, b) in enumerate(ranges, start=1) if a <= place < b} for place in range(len(ids))]
     for token, mine, expected in zip(ids, got, owners_by_bytes(tokenizer, ids, text), strict=True):
         assert mine == expected or (token == 1 and not expected)  # a token without text may stand within an answer
@@ -128,6 +132,26 @@ def test_a_draft_in_the_thinking_is_not_taken_for_the_answer():
     assert batch_answer_tokens(tokenizer, [ids], reward) == ([[]], 1.0)
     reward(prompts=["p"], completions=[tokenizer.decode(ids)])
     assert batch_answer_tokens(tokenizer, [ids], reward) == ([[(0, 3)]], 0.0)
+
+
+def test_an_answer_that_was_never_closed_has_the_rest_of_the_tokens_where_there_was_room_for_it():
+    tokenizer = word_tokenizer(["go", "red", "blue", *[f"<{s}answer_{i}>" for i in (1, 2) for s in ("", "/")]])
+    reward = AnswerReward(lambda completions, **_: [1.0] * len(completions), TWO)
+    texts = [
+        "go <answer_1> red </answer_1> go <answer_2> blue blue",
+        "go <answer_2> red",
+        "<answer_1> red </answer_1> <answer_2> red </answer_2> <answer_2> blue",
+        "<answer_1> red </answer_1> go go",
+    ]
+    ids = [tokenizer(text)["input_ids"] for text in texts]
+    ids[1].append(tokenizer.eos_token_id)
+    reward(prompts=texts, completions=texts)
+    ranges, lost = batch_answer_tokens(tokenizer, ids, reward)
+    assert (ranges, lost) == ([[(1, 4), (5, 8)], [(1, 4)], [(0, 3), (3, 6)], [(0, 3)]], 0.0)
+    assert unfinished_answers(reward).tolist() == [[False, True], [True, False], [False, False], [False, False]]
+    closed = [text.removesuffix("<answer_2> blue blue") for text in texts]  # as a chat template's parser might
+    reward(prompts=closed, completions=closed)
+    assert batch_answer_tokens(tokenizer, ids, reward)[0][0] == []
 
 
 def test_advantages_of_answers_stand_on_their_tokens_and_the_sets_elsewhere():

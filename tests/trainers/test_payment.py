@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from functools import partial
 
 import pytest
 import torch
@@ -39,15 +40,15 @@ def _silence_experimental(monkeypatch):
 
 @pytest.fixture
 def make_trainer(make_policy, tokenizer, prompts, arguments):
-    def scripted(prompts, trainer):
-        ids = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in TEXTS[: len(prompts)]]
+    def scripted(prompts, trainer, texts=TEXTS):
+        ids = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts[: len(prompts)]]
         return {
             "prompt_ids": [tokenizer(p)["input_ids"] for p in prompts],
             "completion_ids": ids,
             "logprobs": [[0.0] * len(row) for row in ids],
         }
 
-    def make(reward_funcs=(length_reward, hits_reward), is_scripted=True, **options) -> VPOTrainer:
+    def make(reward_funcs=(length_reward, hits_reward), is_scripted=True, texts=TEXTS, **options) -> VPOTrainer:
         settings = {
             **arguments,
             "max_steps": 1,
@@ -62,7 +63,7 @@ def make_trainer(make_policy, tokenizer, prompts, arguments):
             args=VPOConfig(**settings),
             train_dataset=prompts,
             processing_class=tokenizer,
-            rollout_func=scripted if is_scripted else None,
+            rollout_func=partial(scripted, texts=texts) if is_scripted else None,
         )
 
     return make
@@ -73,7 +74,7 @@ def outputs_of(trainer: VPOTrainer) -> tuple[list[dict], list[AnswerGroups]]:
     outputs, fed = [], []
     generate, pay = trainer._generate_and_score_completions, trainer.payment.pay
     trainer._generate_and_score_completions = lambda inputs: outputs.append(generate(inputs)) or outputs[-1]
-    object.__setattr__(trainer.payment, "pay", lambda groups: fed.append(groups) or pay(groups))
+    object.__setattr__(trainer.payment, "pay", lambda groups, *more: fed.append(groups) or pay(groups, *more))
     trainer.train()
     return outputs, fed
 
@@ -132,6 +133,30 @@ def test_an_answers_tokens_get_its_credit_and_all_others_the_sets_advantage(cred
                 owner = 0
     assert trainer.state.log_history[0]["set/answers_not_in_tokens"] == 0.0
     assert not torch.allclose(got, whole.unsqueeze(1).expand_as(got))
+
+
+@pytest.mark.parametrize("credit", ["marginal", "to_go", "gain", "shapley"])
+def test_an_answer_that_was_cut_off_is_paid_as_one_that_adds_nothing(credit, make_trainer, tokenizer):
+    cut = "<answer_1> red red </answer_1> <answer_2> blue blue blue"
+    trainer = make_trainer(answer_credit=credit, texts=[*TEXTS[:2], cut, TEXTS[3]])
+    outputs, (groups,) = outputs_of(trainer)
+    objective = trainer.payment.objective
+    scores = objective.scores(groups)
+    paid = answer_credit(objective, groups, credit)[0, :, 1]
+    assert not groups.mask[0, 2, 1]
+    assert paid[2] == 0 and (paid[[0, 1, 3]] >= 0).all() and paid.max() > 0
+    whole = objective.advantages(groups, scores)[0]
+    given = torch.ones_like(groups.mask)
+    credits = answer_credit(objective, groups, credit)
+    squares = (credits - credits.mean(1, keepdim=True)).square().sum()
+    divisor = max(scores[0].std().item(), (squares / 6).sqrt().item()) + 1e-4  # 8 answers, 2 baselines
+    expected = ((0 - paid.mean()) / divisor).item()
+    assert expected < 0
+    assert credit_advantages(credits, given, scores)[0, 2, 1].item() == pytest.approx(expected, abs=1e-6)
+    ids, got = outputs[0]["completion_ids"][2].tolist(), outputs[0]["advantages"][2].tolist()
+    start, end = ids.index(tokenizer.convert_tokens_to_ids("<answer_2>")), ids.index(tokenizer.eos_token_id) + 1
+    assert got[start:end] == pytest.approx([expected] * (end - start), abs=1e-6)
+    assert all(abs(advantage - whole[2].item()) > 1e-3 for advantage in got[start:end])
 
 
 def test_exact_integration_is_what_many_draws_give(make_trainer):

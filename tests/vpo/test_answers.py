@@ -48,6 +48,22 @@ def test_reading_goes_on_right_after_an_unclosed_opening():
     assert found == AnswerSet(("found",), ((25, 30),), "", num_unclosed=1)
 
 
+@pytest.mark.parametrize(
+    ("text", "unfinished"),
+    [
+        ("why <answer_1>a</answer_1> <answer_2>cut off he", " <answer_2>cut off he"),
+        ("<answer_1>a</answer_1><answer_2>b<answer_3>c", "<answer_2>b<answer_3>c"),
+        ("<answer_1>lost <answer_2>found</answer_2> ok", None),
+        ("<answer_1>a</answer_1><answer_7>b</answer_7>", None),
+        ("<answer_1>cut", "<answer_1>cut"),
+        ("<answer_1>a</answer_1> and so on", None),
+    ],
+)
+def test_what_was_begun_after_the_last_closed_answer_is_unfinished(text, unfinished):
+    found = THREE.parse(text).unfinished
+    assert (found and text[found[0] : found[1]]) == (unfinished and unfinished.lstrip())
+
+
 def test_an_unclosed_repeat_counts_as_unclosed_not_as_extra():
     found = THREE.parse("<answer_2>a</answer_2> <answer_2> <answer_1>b</answer_1>")
     assert found.answers == ("a", "b")

@@ -13,6 +13,8 @@ Answer i of a completion that holds m of them is paid
   and Fisher, 1978). No answer is paid for making room for later ones, so it is biased against R(S).
 * "shapley": the mean of its marginal contribution over all orders of the answers. The shares add up to R(S).
 
+An answer that was begun and never closed adds nothing, under each of them.
+
 Shape letters: P prompts, G completions a prompt, M answers a completion.
 """
 
@@ -81,7 +83,7 @@ def credit_advantages(
 
     Args:
         credit: (P, G, M) as from `answer_credit`.
-        mask: (P, G, M) answers that exist.
+        mask: (P, G, M) answers that are paid: those that exist, and those that were begun, whose credit is 0.
         scores: (P, G) the sets' scores.
         scale: As for `group_advantages`.
         eps: As for `group_advantages`.

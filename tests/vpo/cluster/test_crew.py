@@ -89,7 +89,7 @@ def test_who_sees_that_a_place_is_gone_finds_the_reason_in_the_log(
     monkeypatch.setattr(Thread, "end", watched)
     companies.append(company := Company(act, "one", tries=1))
     company.crew.wait_until_ready()
-    with caplog.at_level(logging.WARNING, crew_module.__name__), pytest.raises(RuntimeError, match="killed|it died"):
+    with caplog.at_level(logging.WARNING, crew_module.__name__), pytest.raises(RuntimeError, match=r"killed|it died"):
         company.crew.submit(Double(1)).result(timeout=20)
     assert seen[0] == ([], True)
 
