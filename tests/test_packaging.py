@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -104,8 +105,13 @@ def test_an_installation_into_a_bare_environment_runs(tmp_path: Path) -> None:
     subprocess.run([*pip, f"torch=={pins()['torch']}"], check=True)
     subprocess.run([*pip, "-c", source / "constraints.txt", source], check=True)
 
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONPATH"
+    }  # it may hold this checkout
+
     def run(*command: str | Path) -> str:
-        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+        found = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        return found.stdout
 
     assert "demo" in run(python.parent / "vpo", "--help")
     run(python, "-W", "ignore", "-c", "import vpo, trainers, search, eval; vpo.set_reward; trainers.VPOTrainer")

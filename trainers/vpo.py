@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -86,6 +88,13 @@ def main(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixtur
     Raises:
         ValueError: There is no model, no data or no reward; or two sources of one of them.
     """
+    with ExitStack() as scratch:
+        if script.dry_run:  # a trainer makes its folder when it is made
+            args.output_dir = scratch.enter_context(tempfile.TemporaryDirectory(prefix="vpo-dry-run-"))
+        _train(script, args, model, mixture)
+
+
+def _train(script: VPOScriptArguments, args: VPOConfig, model: ModelConfig, mixture: DatasetMixtureConfig) -> None:
     from trl import get_peft_config, get_quantization_config
 
     from trainers import VPOTrainer
