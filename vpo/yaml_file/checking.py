@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vpo.yaml_file.fields import Schema
+from vpo.yaml_file.kinds import other_kind
 from vpo.yaml_file.reading import Place, YamlFile
 
 _MOST_SHOWN = 10
@@ -31,8 +32,10 @@ def check(file: YamlFile, schema: Schema) -> None:
     """Refuse a file that the schema does not allow.
 
     Raises:
-        ValueError: Names up to ten mistakes, a line each.
+        ValueError: Names up to ten mistakes, a line each; or says that the file is for another command.
     """
+    if kind := other_kind(file.content, schema):
+        raise ValueError(f"{file.path} is {kind}: expected one of this command's. Give it to that one.")
     if found := mistakes(file.content, schema, file.where):
         more = [f"... and {len(found) - _MOST_SHOWN} more"] if len(found) > _MOST_SHOWN else []
         raise ValueError("\n".join([*found[:_MOST_SHOWN], *more]))
