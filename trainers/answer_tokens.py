@@ -58,7 +58,9 @@ def answer_tokens(
             low, high = (low, middle) if spelled(middle) >= place else (middle + 1, high)
         return low
 
-    elements = [*found.elements, *([found.unfinished] if has_room(found, answer_format) else [])]
+    elements = list(found.elements)
+    if found.unfinished is not None and has_room(found, answer_format):
+        elements.append(found.unfinished)
     ranges = []
     for start, end in elements:
         first = first_with(start)
