@@ -6,7 +6,8 @@ expression earns by parts (answers of one completion may be ahead in different o
 
 - ``valid``: it is arithmetic with + - * / and brackets, and has a value;
 - ``numbers``: F1 of the numbers in it and those that were given, each to be used once;
-- ``close``: 1 at the target and falling to 0 with the distance to it, which counts in shares of the target;
+- ``close``: of the given numbers, 1 at the target and falling to 0 with the distance to it, which counts in shares of
+  the target; 0 for other numbers, else adding the same number over and over comes close to anything;
 - ``hit``: it makes the target of the given numbers, which is what reasoning-gym asks for.
 
 Questions of the splits never meet, and a question is never asked twice within one.
@@ -73,8 +74,8 @@ def countdown(answer: str, row: dict[str, Any]) -> tuple[float, float, float, fl
     used, given = Counter(map(int, re.findall(r"\d+", answer))), Counter(row["numbers"])
     numbers = 2 * (used & given).total() / (used.total() + given.total())
     distance = abs(found - row["target"]) / row["target"]
-    close = max(0.0, 1.0 - float(distance))
-    return 1.0, numbers, close, float(numbers == 1.0 and distance == 0)
+    close = max(0.0, 1.0 - float(distance)) if used == given else 0.0
+    return 1.0, numbers, close, float(used == given and distance == 0)
 
 
 def value_of(text: str) -> Fraction | None:

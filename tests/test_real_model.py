@@ -19,29 +19,64 @@ PAGE = (ROOT / "docs" / "real_model.md").read_text()
 SAID = " ".join(PAGE.split())
 RESULTS = json.loads((ROOT / "benchmarks" / "results" / "real_model.json").read_text())
 CONTROLS = ("random expression", "sum of the numbers")
+OTHERS = {"plain": "plain VPO", "group": "scaled by group"}  # arm of the benchmark -> its name in the guide
 SHOWN = ("answers read", "mean valid", "mean numbers", "mean close", "mean hit", "best@1", "best@8", "distinct")
 
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_a_row_of_the_policies_and_controls_is_that_of_the_results(name):
     shown = [_cell(RESULTS["policies"][policy][name]) for policy in ("source", "healed", "trained")]
+    shown += [_cell(RESULTS["otherwise"][arm]["policy"][name]) for arm in OTHERS]
     controls = [RESULTS["controls"][each] for each in CONTROLS]
     shown += [f"{control[name]:.3f}" if name in control else "" for control in controls]
     assert re.sub(r" +", " ", f"| {name} | {' | '.join(shown)} |") in PAGE
+
+
+def test_the_prose_says_what_the_results_say():
+    distinct = {policy: RESULTS["policies"][policy]["distinct"]["mean"] for policy in ("healed", "trained")}
+    distinct |= {arm: RESULTS["otherwise"][arm]["policy"]["distinct"]["mean"] for arm in OTHERS}
+    shown = {policy: f"{figure:.1f}" for policy, figure in distinct.items()}
+    assert f"{shown['trained']} of 8 answers differ where {shown['healed']} did" in SAID
+    assert f"Under plain VPO {shown['plain']} of 8 answers differ" in SAID
+    assert f"Scaled by group, {shown['group']} of 8 differ" in SAID
+    assert f"closed the tags in {RESULTS['policies']['healed']['answers read']['mean']:.3f} of the answers" in SAID
+    assert f'of the third, "{RESULTS["otherwise"]["group"]["monitor"]["verdict"]}"' in SAID
+    assert RESULTS["otherwise"]["plain"]["monitor"]["verdict"] == RESULTS["monitor"]["verdict"]
+    for arm in OTHERS:
+        own = RESULTS["otherwise"][arm]["seconds"]
+        assert round(sum(own[job] for job in ("train", "evaluate trained", "monitor", "search")) / 60) == 25
+    short = [target["name"] for target in RESULTS["targets"] if not target["ok"]]
+    assert len(short) == 3 and sum("random expression" in name or "sum of the numbers" in name for name in short) == 2
 
 
 def test_the_differences_and_the_searches_are_those_of_the_results():
     for each in RESULTS["differences"]:
         if each["against"] == "healed" and each["metric"] in ("best@1", "best@8", "distinct"):
             assert _difference(each, "trained") in PAGE
+    for arm, name in OTHERS.items():
+        for each in RESULTS["otherwise"][arm]["between"]:
+            assert _difference({**each, "against": name}, "trained") in PAGE
     for each in RESULTS["controls"]["differences"]:
         assert _difference(each, "trained") in PAGE
     for each in RESULTS["search"]["differences"]:
         if each["metric"] in ("best", "E_w[best]"):
             assert _difference({**each, "against": "healed"}, "trained") in PAGE
-    for policy in ("healed", "trained"):
-        row = RESULTS["search"]["table"][f"{policy} / best-of-n"]
+    tables = {name: RESULTS["otherwise"][arm]["search"]["table"] for arm, name in OTHERS.items()}
+    rows = {policy: RESULTS["search"]["table"][f"{policy} / best-of-n"] for policy in ("healed", "trained")}
+    rows |= {name: table["trained / best-of-n"] for name, table in tables.items()}
+    for policy, row in rows.items():
         assert f"| {policy} | " + " | ".join(_cell(row[name]) for name in ("best", "E_w[best]")) + " |" in PAGE
+    assert f"| random expression | {RESULTS['controls']['random expression']['best of a search']:.3f} | |" in PAGE
+
+
+def test_the_arms_differ_from_the_recipe_in_what_the_guide_says():
+    commands = [RESULTS["otherwise"][arm]["command"] for arm in OTHERS]
+    for arm, command in zip(OTHERS, commands, strict=True):
+        changed = {word.split("=")[0] for word in command.split() if word.startswith("train.")}
+        wanted = {"train.scale_rewards"}
+        if arm == "plain":
+            wanted |= {"train.objective_options", "train.answer_credit"}
+        assert changed == wanted
 
 
 def test_what_trained_answers_earn_at_another_target_is_that_of_the_results():
@@ -52,7 +87,7 @@ def test_what_trained_answers_earn_at_another_target_is_that_of_the_results():
 def test_the_monitors_words_are_those_of_the_results():
     monitor = RESULTS["monitor"]
     assert f'"{monitor["verdict"]}"' in SAID
-    first = next(alarm for alarm in monitor["alarms"] if "effective openings" in alarm["sentence"])
+    first = monitor["alarms"][0]
     assert f"at step {first['step']} of {monitor['looks']}" in SAID
     found = re.search(r"show ([\d.]+) effective openings \(([\d.]+) at the reference", first["sentence"])
     assert found is not None and f"{found[1]} effective openings where the healed policy had {found[2]}" in SAID
@@ -63,10 +98,13 @@ def test_the_readme_says_what_the_results_say():
     figures = [policies[policy]["best@1"]["mean"] for policy in ("healed", "trained")]
     figures += [searches[f"{policy} / best-of-n"]["best"]["mean"] for policy in ("healed", "trained")]
     figures.append(RESULTS["controls"]["sum of the numbers"]["best@1"])
-    one, two, three, four, blind = (f"{figure:.2f}".removeprefix("0") for figure in figures)
+    figures.append(RESULTS["controls"]["random expression"]["best@8"])
+    one, two, three, four, blind, eight = (f"{figure:.2f}".removeprefix("0") for figure in figures)
     said = " ".join((ROOT / "README.md").read_text().split())
     assert f"best@1 from {one} to {two}, best-of-n under search from {three} to {four}" in said
-    assert f"always adding the numbers earns {blind}" in said
+    assert f"always adding the numbers earns {blind} at one answer, random expressions {eight} at eight" in said
+    assert f"with {policies['trained']['distinct']['mean']:.1f} of 8 answers different" in said
+    assert f"one seed, {sum(RESULTS['seconds'].values()) / 60:.0f} minutes on two cores" in said
 
 
 def test_a_random_expression_is_worth_what_the_guide_holds_the_policies_against():
