@@ -48,8 +48,7 @@ class AnswerSet:
         num_extra: Closed answers skipped because their number was out of range or seen before.
         num_duplicates: Answers equal to an earlier one, whether or not they were dropped.
         elements: For each answer, (start, end) characters of it with its tags and the white space between.
-        unfinished: (start, end) of what follows the last closed answer from the first tag that opens another and is
-            never closed, to the end; None if there is no such thing.
+        unfinished: (start, end) from the tag that opens an answer behind the last closed one, to the end; or None.
     """
 
     answers: tuple[str, ...]
