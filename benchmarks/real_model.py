@@ -165,7 +165,8 @@ def main() -> int:
     searches = {arm.split(" / ")[0]: row for arm, row in summary["search"]["table"].items()}
     spent = searches["trained"]["answers"]["mean"]
     control = controls(pipeline, summary["prompts"], int(pipeline.stages["search"]["count"]), spent)
-    others = {arm: facts_otherwise(pipeline, arm, summary["w_star"], options.quick) for arm in OTHERS}
+    arms = list(OTHERS)[:1] if options.quick else OTHERS
+    others = {arm: facts_otherwise(pipeline, arm, summary["w_star"], options.quick) for arm in arms}
     print(json.dumps({"controls": control, "otherwise": others}, indent=1))
     last = max((name for name in trained if name.startswith("best@")), key=lambda name: int(name.split("@")[1]))
     targets = [
